@@ -62,7 +62,9 @@ def check_valence(mol: "Mol") -> None:
             f"Atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) has more bonds than its valence allows. Check the bonds and the formal charge of that atom."
         )
     if problem.GetType() in ("KekulizeException", "AtomKekulizeException"):
-        raise StructureError("The aromatic atoms cannot be given alternating bonds. Check lower-case atoms; an aromatic nitrogen with hydrogen is written [nH].")
+        raise StructureError(
+            "The aromatic atoms cannot be given alternating bonds. Check lower-case atoms; an aromatic nitrogen with hydrogen is written [nH]."
+        )
     raise StructureError(f"The molecule is not chemically sensible: {problem.Message()}")
 
 
@@ -81,15 +83,31 @@ def embed(mol: "Mol", seed: int = 0) -> "Mol":
 
     mol = Chem.Mol(mol)
     with rdBase.BlockLogs():
-        settings = rdDistGeom.ETKDGv3()
-        settings.randomSeed = seed
-        if rdDistGeom.EmbedMolecule(mol, settings) < 0:
-            settings.useRandomCoords = True
-            if rdDistGeom.EmbedMolecule(mol, settings) < 0:
-                raise StructureError("No three-dimensional shape was found for this molecule. Check its stereo marks, or upload a file with coordinates.")
+        # RDKit's keyword defaults are ETKDG version 3; random coordinates are the second chance for awkward rings
+        if all(rdDistGeom.EmbedMolecule(mol, randomSeed=seed, useRandomCoords=second) < 0 for second in (False, True)):
+            raise StructureError("No three-dimensional shape was found for this molecule. Check its stereo marks, or upload a file with coordinates.")
         if rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
             rdForceFieldHelpers.MMFFOptimizeMolecule(mol, maxIters=500)
+    _lay_out_fragments(mol)
     return mol
+
+
+def _lay_out_fragments(mol: "Mol") -> None:
+    """Put the fragments of a salt or complex side by side along x, 3 angstrom apart: RDKit embeds them on top of each other."""
+    from rdkit import Chem
+    from rdkit.Geometry import Point3D
+
+    fragments = Chem.GetMolFrags(mol)
+    if len(fragments) < 2:
+        return
+    positions = np.array(mol.GetConformer().GetPositions(), dtype=np.float64)
+    edge = 0.0
+    for fragment in (list(atoms) for atoms in fragments):
+        positions[fragment] -= positions[fragment].mean(axis=0)
+        positions[fragment, 0] += edge - positions[fragment, 0].min()
+        edge = positions[fragment, 0].max() + 3.0
+    for index, (x, y, z) in enumerate(positions.tolist()):
+        mol.GetConformer().SetAtomPosition(index, Point3D(x, y, z))
 
 
 def multiplicity_of(mol: "Mol") -> int:

@@ -128,6 +128,20 @@ class Solute(Region):
         return "the solute"
 
 
+class Focus(Region):
+    """What one looks at: the ligand where there is one, otherwise the solute."""
+
+    kind: Literal["focus"] = "focus"
+
+    def mask(self, structure: Structure) -> Flags:
+        """The ligand's mask, or the solute's."""
+        ligand = Ligand().mask(structure)
+        return ligand if ligand.any() else Solute().mask(structure)
+
+    def __str__(self) -> str:
+        return "the ligand (or the solute, if there is none)"
+
+
 class ResidueIs(Region):
     """Residues by name, number and chain; what is left out matches all."""
 

@@ -293,7 +293,7 @@ class Structure:
 def _frozen(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """A read-only copy of `value` in the dtype of the field, checked against `shape`."""
     dtypes: dict[str, type] = {"positions": np.float64, "bond_orders": np.float64, "box": np.float64, "fixed": np.bool_}
-    array = np.array(value, dtype=dtypes.get(name, np.int64))
+    array: NDArray[Any] = np.array(value, dtype=dtypes.get(name, np.int64))
     if array.shape != shape:
         raise StructureError(f"{name} has shape {array.shape}; expected {shape} for {shape[0]} atoms or bonds.")
     array.setflags(write=False)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import openmm
 
 
+ImplicitModel = Literal["none", "gbn2", "obc2"]
+"""Generalised Born model where there is no explicit water; it belongs to the surroundings, not to the force field."""
+
+
 class ForceGroup(IntEnum):
     """OpenMM force groups: who may put forces where, so that energies can be told apart."""
 
@@ -31,9 +35,8 @@ class ForceField(BaseModel):
     Args:
         protein: Amber force field of proteins and peptides, OpenMM's own files.
         ligand: Open force field of small molecules (Sage), with NAGL AM1-BCC charges.
-        water: Water model.
-        implicit: Generalised Born model where there is no explicit water.
-        cutoff: Non-bonded cutoff, nm, for periodic boxes and droplets.
+        water: Water model, with its ions; three sites each, so that particles are atoms.
+        cutoff: Non-bonded cutoff, nm, for periodic boxes; everything else has none.
         constrain_hydrogens: Hold bonds to hydrogen at their length.
         hydrogen_mass: Mass of hydrogens outside water, Da; taken from the heavy neighbour.
     """
@@ -42,8 +45,7 @@ class ForceField(BaseModel):
 
     protein: Literal["ff14SB", "ff19SB"] = "ff14SB"
     ligand: Literal["openff-2.2.1"] = "openff-2.2.1"
-    water: Literal["tip3pfb", "opc"] = "tip3pfb"
-    implicit: Literal["none", "gbn2", "obc2"] = "none"
+    water: Literal["tip3pfb", "opc3"] = "tip3pfb"
     cutoff: Nanometer = 0.9
     constrain_hydrogens: bool = True
     hydrogen_mass: Annotated[float, Field(ge=1.0, le=4.0)] = 1.5

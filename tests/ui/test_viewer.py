@@ -1,0 +1,215 @@
+"""The 3D view in a real browser: it draws, moves, keeps its camera, never runs ahead of the page, and says why it is blank."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import panel as pn
+import pytest
+from PIL import Image
+from conftest import wait_until
+
+from studio.frame import Frame
+from studio.structure import Residue, Structure
+from widgets.pump import Pump
+from widgets.viewer import PATIENCE, Flow, Viewer, angstrom, scene_of
+
+
+def soaked(waters: int = 860) -> Structure:
+    """A drug-like molecule in a block of water: about 2,600 atoms."""
+    drug, water = Structure.from_smiles("CC(C)Cc1ccc(cc1)C(C)C(=O)O"), Structure.from_smiles("O")
+    side = int(np.ceil((waters + 60) ** (1 / 3)))
+    grid = (np.indices((side,) * 3).reshape(3, -1).T - (side - 1) / 2) * 0.31
+    places = grid[np.argsort(np.linalg.norm(grid, axis=1))][60 : 60 + waters]
+    positions = (places[:, None] + water.positions - water.positions.mean(axis=0)).reshape(-1, 3)
+    index = np.repeat(np.arange(waters), 3)
+    bonds = (3 * np.arange(waters)[:, None, None] + np.array([[0, 1], [0, 2]])).reshape(-1, 2)
+    solvent = Structure(
+        numbers=np.tile(water.numbers, waters), positions=positions, names=("O", "H1", "H2") * waters,
+        residues=tuple(Residue("HOH", str(i + 1), "W") for i in range(waters)), residue_index=index,
+        bonds=bonds, bond_orders=np.ones(2 * waters), formal_charges=np.zeros(3 * waters),
+    )  # fmt: skip
+    centred = drug.with_positions(drug.positions - drug.positions.mean(axis=0))
+    return centred.join(solvent)
+
+
+class Wobble:
+    """A stream that makes a frame whenever it is asked; `step` counts them, and atom 0 sits at x = step pm."""
+
+    def __init__(self, structure):
+        self.structure, self.step, self.noise = structure, 0, np.random.default_rng(0)
+
+    def subscribe(self):
+        return self
+
+    def publish(self, frame):
+        raise NotImplementedError
+
+    def latest(self):
+        self.step += 1
+        positions = (self.structure.positions + self.noise.normal(0, 0.006, self.structure.positions.shape)).astype(np.float32)
+        positions[0, 0] = self.step * 1e-3
+        return Frame(step=self.step, time=0.0, positions=positions)
+
+
+class Shown:
+    """An app with a viewer and a pump, reachable from the test."""
+
+    def __init__(self, structure):
+        self.structure, self.stream, self.errors = structure, Wobble(structure), []
+
+    def __call__(self):
+        self.viewer, self.pump, self.doc = Viewer(), Pump(self.errors.append), pn.state.curdoc
+        self.viewer.show(self.structure, highlight=range(10))
+        self.pump.connect(self.viewer.send)
+        self.pump.watch(self.stream)
+        self.pump.start()
+        self.layout = pn.Column(self.viewer.pane, sizing_mode="stretch_both", min_height=500)
+        return self.layout
+
+    def do(self, action):
+        self.doc.add_next_tick_callback(action)
+
+
+def picture(page):
+    return np.asarray(Image.open(io.BytesIO(page.locator("canvas").screenshot())).convert("RGB"), dtype=float)
+
+
+def orientation(page):
+    return page.evaluate("studioViewer.stage.viewerControls.getOrientation().toArray()")
+
+
+@pytest.fixture
+def shown(serve, page):
+    app = Shown(soaked())
+    page.goto(serve(app))
+    wait_until(lambda: hasattr(app, "viewer") and app.viewer.delivered > 3, page, 40)
+    yield app
+    assert app.errors == []
+    assert app.viewer.pane.problem == ""
+
+
+def resident_megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.ui
+class TestInTheBrowser:
+    def test_it_draws_and_moves(self, shown, page):
+        first, delivered = picture(page), shown.viewer.delivered
+        assert first.std() > 5
+        wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
+        assert np.abs(picture(page) - first).max() > 30
+        assert shown.viewer.fps > 0
+
+    def test_the_camera_survives_frames_and_looks(self, shown, page):
+        page.evaluate("studioViewer.stage.viewerControls.rotate(new studioViewer.NGL.Quaternion(0.1, 0.5, 0.2, 0.8).normalize())")
+        page.evaluate("studioViewer.stage.viewerControls.zoom(0.3)")
+        before, delivered = orientation(page), shown.viewer.delivered
+        shown.do(lambda: shown.viewer.pane.param.update(dark=True, water=False, highlight=[1, 2, 3]))
+        wait_until(lambda: page.evaluate("studioViewer.looks.glow.repr.selection.string") == "@1,2,3", page)
+        wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
+        assert orientation(page) == before
+        assert not page.evaluate("studioViewer.looks.water.visible")
+
+    def test_ten_molecules_use_one_canvas(self, shown, page):
+        for smiles in ("C", "CC", "CCO", "c1ccccc1", "CCN", "CCC", "CO", "CS", "CF", "N"):
+            molecule = Structure.from_smiles(smiles)
+            shown.do(lambda molecule=molecule: shown.viewer.show(molecule))
+            wait_until(lambda n=len(molecule): page.evaluate("studioViewer.component.structure.atomCount") == n, page)
+        assert page.locator("canvas").count() == 1
+        assert page.evaluate("liveContexts()") == 1
+        assert page.evaluate("studioViewer.stage.compList.length") == 1
+
+    def test_taking_it_away_gives_the_context_back(self, shown, page):
+        shown.do(shown.layout.clear)
+        wait_until(lambda: page.locator("canvas").count() == 0, page)
+        assert page.evaluate("liveContexts()") == 0
+        delivered = shown.viewer.delivered
+        shown.do(lambda: shown.layout.append(shown.viewer.pane))
+        wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
+        assert page.evaluate("liveContexts()") == 1
+
+    def test_a_stalled_page_costs_nothing_and_then_sees_the_newest(self, shown, page):
+        def flood(frame):
+            for _ in range(40):
+                shown.viewer.send(frame)
+
+        before, disconnect = resident_megabytes(), shown.pump.connect(flood)
+        page.evaluate("setTimeout(() => { const end = performance.now() + 4000; while (performance.now() < end); }, 0); 1")
+        page.wait_for_timeout(300)
+        step, delivered = shown.stream.step, shown.viewer.delivered
+        page.evaluate("1")  # answers when the page is back
+        assert shown.stream.step > step + 20
+        assert resident_megabytes() - before < 20
+        assert shown.viewer.delivered <= delivered + 2
+        disconnect()
+        wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
+        seen = page.evaluate("studioViewer.component.structure.atomStore.x[0]") * 100  # angstrom to pm
+        assert step + 20 < seen <= shown.stream.step
+
+    def test_an_acknowledgement_that_got_lost_is_not_waited_for(self, shown, page):
+        page.evaluate("globalThis.speak = studioViewer.host.send; studioViewer.host.send = () => {}; 1")
+        page.wait_for_timeout(500)
+        delivered = shown.viewer.delivered
+        page.evaluate("studioViewer.host.send = speak; 1")
+        wait_until(lambda: shown.viewer.delivered > delivered + 3, page, PATIENCE + 5)
+
+
+@pytest.mark.ui
+def test_without_webgl_it_says_so(serve, launch, open_page):
+    app, browser = Shown(Structure.from_smiles("CCO")), launch("--disable-3d-apis")
+    page = open_page(browser)
+    page.goto(serve(app))
+    page.get_by_text("cannot draw in 3D").wait_for()
+    wait_until(lambda: "WebGL" in app.viewer.pane.problem, page)
+    browser.close()
+
+
+class TestWithoutABrowser:
+    def test_positions_leave_in_angstrom(self):
+        structure = Structure.from_smiles("CCO")
+        sent = np.frombuffer(angstrom(Frame(step=0, time=0.0, positions=structure.positions.astype(np.float32))), dtype="<f4")
+        np.testing.assert_allclose(sent.reshape(-1, 3), structure.positions * 10, rtol=1e-5)
+
+    def test_every_atom_is_shown_as_something(self):
+        structure = soaked(10)
+        scene = scene_of(structure, 3)
+        assert scene["serial"] == 3
+        assert sorted(scene["ligand"] + scene["water"] + scene["protein"]) == list(range(len(structure)))
+        assert scene["focus"] == scene["ligand"]
+
+    def test_newest_wins_and_one_is_on_its_way(self):
+        flow, frames = Flow(), [Frame(step=i, time=0.0, positions=np.zeros((1, 3), dtype=np.float32)) for i in range(4)]
+        flow.offer(frames[0])
+        assert flow.take(0.0) is None
+        flow.open()
+        assert flow.take(0.0) is frames[0]
+        flow.offer(frames[1])
+        flow.offer(frames[2])
+        assert flow.take(0.1) is None
+        flow.acknowledge(flow.number, 0.2)
+        assert flow.take(0.2) is frames[2]
+        flow.offer(frames[3])
+        assert flow.take(0.3 + PATIENCE) is frames[3]
+        flow.acknowledge(flow.number - 1, 6.0)
+        assert flow.delivered == 1
+
+    def test_a_page_that_comes_back_gets_the_last_frame_again(self):
+        flow, frame = Flow(), Frame(step=0, time=0.0, positions=np.zeros((1, 3), dtype=np.float32))
+        flow.open()
+        flow.offer(frame)
+        flow.take(0.0)
+        flow.acknowledge(1, 0.1)
+        assert flow.take(0.2) is None
+        flow.open()
+        assert flow.take(0.3) is frame
+        flow.restart()
+        flow.open()
+        assert flow.take(0.4) is None
+
+    def test_a_frame_of_another_molecule_is_ignored(self):
+        viewer = Viewer()
+        viewer.show(Structure.from_smiles("C"))
+        viewer.send(Frame(step=0, time=0.0, positions=np.zeros((2, 3), dtype=np.float32)))
+        assert viewer._flow.waiting is None

@@ -1,0 +1,126 @@
+"""Alerts: what went wrong, as a sentence in its place, with a way out - and the guard that turns errors into such sentences.
+
+Knows sentences and buttons and must not know what failed. The guard is the one place in `widgets` that catches everything.
+"""
+
+import asyncio
+import html
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import panel as pn
+
+from studio.errors import StudioError
+
+logger = logging.getLogger(__name__)
+
+UNEXPECTED = "Something went wrong that should not have: {error}. The simulation is not affected; please report it."
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """A button: what it says and what it does."""
+
+    label: str
+    act: Callable[[], None]
+
+
+class Alert(pn.Column):
+    """A place for one sentence; the newer replaces the older.
+
+    Args:
+        css: Stylesheets of the buttons.
+    """
+
+    def __init__(self, css: list[str]) -> None:
+        super().__init__(visible=False, css_classes=["alert"], stylesheets=css, margin=0, sizing_mode="stretch_width")
+        self._css = css
+        self.sentence = ""
+
+    def say(self, sentence: str, *ways: WayOut, kind: str = "problem", title: str = "") -> None:
+        """Show a sentence with its ways out.
+
+        Args:
+            sentence: What happened and what to do.
+            ways: Buttons; one to dismiss is always there.
+            kind: `problem` or `note`.
+            title: A few words above the sentence.
+        """
+        self.sentence = sentence
+        head = f"<strong>{html.escape(title)}</strong>" if title else ""
+        text = pn.pane.HTML(f'<div role="alert">{head}{html.escape(sentence)}</div>', stylesheets=self._css, margin=0, sizing_mode="stretch_width")
+        buttons = [self._button(way, primary=True) for way in ways] + [self._button(WayOut("Dismiss", self.dismiss))]
+        self.css_classes = ["alert", kind]
+        self[:] = [text, pn.Row(*buttons, css_classes=["ways"], stylesheets=self._css, margin=0)]
+        self.visible = True
+
+    def dismiss(self) -> None:
+        """Take the sentence away."""
+        self.visible, self.sentence = False, ""
+
+    def _button(self, way: WayOut, primary: bool = False) -> pn.widgets.Button:
+        button = pn.widgets.Button(name=way.label, css_classes=["primary" if primary else "quiet"], stylesheets=self._css, margin=0)
+
+        def act(_event: object) -> None:
+            self.dismiss()
+            way.act()
+
+        button.on_click(act)
+        return button
+
+
+class Guard(AbstractContextManager[None]):
+    """Whatever is raised inside becomes a sentence; the page goes on. Serves any number of times.
+
+    Args:
+        say: Where the sentence goes.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def report(self, error: BaseException) -> None:
+        """Say what went wrong; what nobody foresaw is logged with its traceback."""
+        if isinstance(error, StudioError):
+            self._say(str(error))
+        else:
+            logger.error("unexpected failure in the page", exc_info=error)
+            self._say(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.report(error)
+        return True
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin `work` under this guard and do not wait for it.
+
+        Args:
+            work: What to do.
+        """
+        task = asyncio.get_running_loop().create_task(self._do(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        with self:
+            await work
+
+    def around(self, act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`act` as a callback of a widget, under this guard.
+
+        Args:
+            act: Takes the event.
+        """
+
+        def guarded(event: Any) -> None:
+            with self:
+                act(event)
+
+        return guarded

@@ -1,0 +1,166 @@
+"""Plots: energy by component and temperature of the run, live, on one time axis.
+
+Points are collected as frames come and sent a few times a second, so that drawing never holds up the molecule. Knows
+frames; must not know who makes them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import panel as pn
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, DataRange1d, HoverTool, Legend, LegendItem
+from bokeh.plotting import figure
+
+from studio.frame import Frame
+from studio.units import KJ_PER_KCAL
+
+ROLLOVER = 2000
+"""Points kept: some minutes of watching."""
+NAMES = {"potential": "potential", "network": "network (NNP)", "mm": "MM", "kinetic": "kinetic"}
+"""Components that have a line, and what people call them."""
+COLOURS = {"potential": "#e69f00", "network": "#009e73", "mm": "#56b4e9", "kinetic": "#cc79a7"}
+"""Okabe and Ito's palette, told apart by colour-blind eyes, on light and dark ground."""
+DASHES = {"potential": "solid", "network": "solid", "mm": "solid", "kinetic": [2, 3]}
+TEMPERATURE_COLOUR = "#d55e00"
+COLUMNS = ("time", "temperature", *NAMES)
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of everything in a plot that is not data."""
+
+    text: str
+    line: str
+
+
+LIGHT, DARK = Ink("#475569", "#dbe2ea"), Ink("#9fb0c3", "#232d3a")
+
+
+@dataclass
+class Series:
+    """From frames to points: what changed since the last look, relative to the first."""
+
+    origin: dict[str, float] = field(default_factory=dict)
+    last: tuple[float, float] = (-1.0, float("nan"))
+    points: list[tuple[float, ...]] = field(default_factory=list)
+    stale: bool = False
+
+    def add(self, frame: Frame) -> None:
+        """Take a frame; one that carries the energies of the frame before adds no point, one from the past begins anew.
+
+        Args:
+            frame: The newest.
+        """
+        potential = frame.energies.get("potential", 0.0)
+        if frame.time < self.last[0]:
+            self.restart()
+        if potential == self.last[1]:
+            return
+        self.last = (frame.time, potential)
+        self.origin = self.origin or dict(frame.energies)
+        relative = [(frame.energies[name] - self.origin[name]) / KJ_PER_KCAL if name in frame.energies else float("nan") for name in NAMES]
+        self.points.append((frame.time, frame.temperature, *relative))
+
+    def restart(self) -> None:
+        """Forget everything: the next frame is the first."""
+        self.origin, self.last, self.points, self.stale = {}, (-1.0, float("nan")), [], True
+
+    def take(self) -> dict[str, list[float]]:
+        """The points since the last call, by column."""
+        points, self.points, self.stale = self.points, [], False
+        return {name: [point[index] for point in points] for index, name in enumerate(COLUMNS)}
+
+
+class Plots:
+    """Two plots side by side over the same picoseconds.
+
+    Args:
+        css: Stylesheets of the panes.
+    """
+
+    def __init__(self, css: list[str]) -> None:
+        self.series = Series()
+        self.source = ColumnDataSource({name: [] for name in COLUMNS}, name="samples")
+        self._time = DataRange1d(range_padding=0.02, only_visible=True)
+        self.energy, self.temperature = self._figure("Energy since the start, kcal/mol"), self._figure("Temperature, K")
+        self._lines = {name: self._line(self.energy, name, COLOURS[name]) for name in NAMES}
+        self._line(self.temperature, "temperature", TEMPERATURE_COLOUR)
+        self._legend = Legend(orientation="horizontal", location="top_left", padding=0, margin=0, spacing=10, glyph_width=14, border_line_color=None)
+        self.energy.add_layout(self._legend, "above")
+        looks: dict[str, Any] = {"stylesheets": css, "margin": 0, "sizing_mode": "stretch_both"}
+        self.panel = pn.Row(pn.pane.Bokeh(self.energy, **looks), pn.pane.Bokeh(self.temperature, **looks), css_classes=["plots"], **looks)
+        self.show_components(())
+        self.paint(dark=True)
+
+    def add(self, frame: Frame) -> None:
+        """Take the newest frame.
+
+        Args:
+            frame: Newer than the one before.
+        """
+        self.series.add(frame)
+
+    def restart(self) -> None:
+        """Another run: empty plots."""
+        self.series.restart()
+
+    def flush(self) -> None:
+        """Send what came since the last time."""
+        if self.series.stale:
+            self.source.data = {name: [] for name in COLUMNS}
+        if self.series.origin:
+            self.show_components(tuple(name for name in NAMES if name in self.series.origin and (name != "kinetic")))
+        points = self.series.take()
+        if points["time"]:
+            self.source.stream(points, rollover=ROLLOVER)
+
+    def show_components(self, names: tuple[str, ...]) -> None:
+        """Lines and legend for the components that this run has.
+
+        Args:
+            names: Their names.
+        """
+        shown = [item.renderers[0].name for item in self._legend.items]
+        if list(names) == shown:
+            return
+        for name, line in self._lines.items():
+            line.visible = name in names
+        self._legend.items = [LegendItem(label=NAMES[name], renderers=[self._lines[name]]) for name in names]
+
+    def paint(self, dark: bool) -> None:
+        """Text and grid for a dark or a light page.
+
+        Args:
+            dark: The ground is dark.
+        """
+        ink = DARK if dark else LIGHT
+        self._legend.label_text_color = ink.text
+        for plot in (self.energy, self.temperature):
+            plot.title.text_color = ink.text
+            for axis in plot.axis:
+                axis.update(axis_label_text_color=ink.text, major_label_text_color=ink.text, axis_line_color=ink.line, major_tick_line_color=ink.line)
+            for grid in plot.grid:
+                grid.grid_line_color = ink.line
+
+    def _figure(self, title: str) -> Any:
+        font = "system-ui, sans-serif"
+        plot = figure(
+            title=title, x_range=self._time, tools="", toolbar_location=None, sizing_mode="stretch_both", min_border_left=52, min_border_right=12,
+            background_fill_color=None, border_fill_color=None, outline_line_color=None, output_backend="canvas",
+        )  # fmt: skip
+        plot.title.update(text_font=font, text_font_size="12px", text_font_style="normal", offset=0, standoff=2)
+        plot.xaxis.axis_label = "ps"
+        for axis in plot.axis:
+            axis.update(axis_label_text_font=font, axis_label_text_font_size="11px", axis_label_text_font_style="normal", minor_tick_line_color=None)
+            axis.update(major_label_text_font=font, major_label_text_font_size="11px", major_tick_in=0, major_tick_out=4, axis_label_standoff=0)
+        plot.xaxis.ticker.desired_num_ticks = 5
+        plot.yaxis.ticker.desired_num_ticks = 4
+        plot.yaxis.formatter = CustomJSTickFormatter(code="return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(6)).replace('-', '\u2212')")
+        return plot
+
+    def _line(self, plot: Any, name: str, colour: str) -> Any:
+        line = plot.line("time", name, source=self.source, color=colour, width=1.6, line_dash=DASHES.get(name, "solid"), name=name)
+        unit = "K" if name == "temperature" else "kcal/mol"
+        tips = [(NAMES.get(name, name), f"@{name}{{0.0}} {unit}"), ("time", "@time{0.000} ps")]
+        plot.add_tools(HoverTool(renderers=[line], tooltips=tips, mode="vline", visible=False))
+        return line
