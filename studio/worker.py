@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 FRAME_SECONDS = 1 / 30
 """Wall time between frames: display rate."""
 SAMPLE_SECONDS = 0.1
-"""Wall time between evaluations of the energy for the plots: each costs about a step."""
+"""Least wall time between evaluations of the energy for the plots."""
+SAMPLE_STEPS = 50
+"""Least number of steps between them: each costs about a step, so that looking costs about 2 %."""
 NICENESS = 5
 """The page and its server come first when cores are few."""
 
@@ -134,6 +136,15 @@ class Ready:
 
 Message = Begin | Play | Pause | Step | Reset | SetTemperature | Rollback | Close
 Event = Status | Ready
+
+
+def sample_seconds(speed: float) -> float:
+    """Wall time between evaluations of the energy for the plots, s.
+
+    Args:
+        speed: Steps per second.
+    """
+    return max(SAMPLE_SECONDS, SAMPLE_STEPS / max(speed, 1e-3))
 
 
 def work(connection: Connection) -> None:
@@ -282,7 +293,7 @@ class Worker:
         due = recorder.due(simulation.step)
         block = max(1, min(due, self._remaining or due, int(simulation.speed * FRAME_SECONDS)))
         now = monotonic()
-        sample = block == due or block == self._remaining or now - self._sampled_at > SAMPLE_SECONDS
+        sample = block in (due, self._remaining) or now - self._sampled_at > sample_seconds(simulation.speed)
         try:
             frame = simulation.advance(block, sample)
         except SimulationError as problem:

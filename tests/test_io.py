@@ -1,6 +1,7 @@
 """Reading, repairing and writing molecules: what the file left out is added and told."""
 
 import dataclasses
+import random
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,10 @@ def test_missing_atoms_are_built_and_told(tmp_path: Path) -> None:
 
 
 def test_equal_seeds_repair_equally(tmp_path: Path) -> None:
+    state = random.getstate()
     path = write(tmp_path, "p.pdb", without(PEPTIDE, r" H\w* +(ACE|ALA|NME) "))
     assert read(path, seed=5).key == read(path, seed=5).key
+    assert random.getstate() == state
 
 
 def test_caps_removed_gives_charged_termini(tmp_path: Path) -> None:
@@ -142,7 +145,9 @@ def test_first_of_several_models(tmp_path: Path) -> None:
 
 def test_gap_breaks_the_chain_and_is_told(tmp_path: Path) -> None:
     moved = [
-        f"{line[:22]}{int(line[22:26]) + 10:4d}{line[26:30]}{float(line[30:38]) + 20:8.3f}{line[38:]}\n" for line in PEPTIDE.splitlines() if "ALA" in line[17:20]
+        f"{line[:22]}{int(line[22:26]) + 10:4d}{line[26:30]}{float(line[30:38]) + 20:8.3f}{line[38:]}\n"
+        for line in PEPTIDE.splitlines()
+        if "ALA" in line[17:20]
     ]
     both = read(write(tmp_path, "p.pdb", without(PEPTIDE, "NME|^END") + "".join(moved) + "END\n"))
     assert len(both.molecules) == 2
@@ -174,9 +179,9 @@ def ligand_lines() -> str:
 
 def test_ligand_needs_its_smiles(tmp_path: Path) -> None:
     path = write(tmp_path, "p.pdb", without(PEPTIDE, "^END") + ligand_lines())
-    with pytest.raises(StructureError, match="Residue XYZ B7 .* bond orders are not in the file. Give its SMILES"):
+    with pytest.raises(StructureError, match=r"Residue XYZ B7 .* bond orders are not in the file. Give its SMILES"):
         read(path)
-    with pytest.raises(StructureError, match="XYZ B7 .* the SMILES that you gave does not fit"):
+    with pytest.raises(StructureError, match=r"XYZ B7 .* the SMILES that you gave does not fit"):
         read(path, ligand_smiles="CCCO")
     both = read(path, ligand_smiles="CC(=O)[O-]")
     assert len(both) == 22 + 7
@@ -214,9 +219,12 @@ def test_whole_kinase() -> None:
 
 
 def test_pdb_text_reads_back(aspirin: Structure) -> None:
-    mol = Chem.MolFromPDBBlock(to_pdb(aspirin), removeHs=True, proximityBonding=False)
-    assert Chem.MolToSmiles(mol) == Chem.CanonSmiles("CC(=O)OC1=CC=CC=C1C(=O)O") or mol.GetNumBonds() == 13
-    np.testing.assert_allclose(Chem.MolFromPDBBlock(to_pdb(aspirin), removeHs=False).GetConformer().GetPositions() / 10, aspirin.positions, atol=1e-4)
+    mol = Chem.MolFromPDBBlock(to_pdb(aspirin), removeHs=False, proximityBonding=False)
+    orders = {tuple(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))): b.GetBondTypeAsDouble() for b in mol.GetBonds()}
+    expected = zip(aspirin.bonds.tolist(), np.where(aspirin.bond_orders == 1.5, 1.0, aspirin.bond_orders).tolist(), strict=True)
+    assert orders == {tuple(sorted(pair)): order for pair, order in expected}
+    np.testing.assert_allclose(mol.GetConformer().GetPositions() / 10, aspirin.positions, atol=1e-4)
+    assert all(line[17:20] == "LIG" for line in to_pdb(aspirin).splitlines() if line.startswith("HETATM"))
 
 
 def test_pdb_text_wraps_numbers() -> None:

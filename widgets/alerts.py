@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import panel as pn
+from param.parameterized import Event
 
 from studio.errors import StudioError
 
@@ -63,7 +64,7 @@ class Alert(pn.Column):
         self.visible, self.sentence = False, ""
 
     def _button(self, way: WayOut, primary: bool = False) -> pn.widgets.Button:
-        button = pn.widgets.Button(name=way.label, css_classes=["primary" if primary else "quiet"], stylesheets=self._css, margin=0)
+        button = pn.widgets.Button(label=way.label, css_classes=["primary" if primary else "quiet"], stylesheets=self._css, margin=0)
 
         def act(_event: object) -> None:
             self.dismiss()
@@ -112,14 +113,14 @@ class Guard(AbstractContextManager[None]):
         with self:
             await work
 
-    def around(self, act: Callable[[Any], None]) -> Callable[[Any], None]:
+    def around(self, act: Callable[[Event], None]) -> Callable[[Event], None]:
         """`act` as a callback of a widget, under this guard.
 
         Args:
             act: Takes the event.
         """
 
-        def guarded(event: Any) -> None:
+        def guarded(event: Event) -> None:
             with self:
                 act(event)
 

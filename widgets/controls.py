@@ -6,9 +6,9 @@ Knows the store and the units that people read; must not know how anything is si
 import asyncio
 import html
 from collections.abc import Callable
-from typing import Any
 
 import panel as pn
+from param.parameterized import Event
 
 from studio.errors import StructureError
 from studio.frame import Frame
@@ -28,10 +28,10 @@ ENERGIES = {"potential": "Potential", "network": "Network (NNP)", "mm": "MM", "k
 _SHAPES = {
     "play": '<path d="M7 4.5v15l12.5-7.5z"/>',
     "pause": '<path d="M6.5 4.5h4v15h-4zM13.5 4.5h4v15h-4z"/>',
-    "step": '<path d="M6 4.5v15l9.5-7.5z"/><path d="M16.5 4.5h2.5v15h-2.5z"/>',
-    "reset": '<path d="M18 4.5v15L8.500 12z"/><path d="M5 4.500h2.500v15H5z"/>',
-    "back": '<path d="M12.500 5a7.500 7.500 0 1 1-7.100 9.900l2-.7A5.400 5.400 0 1 0 12.500 7.100H9.800l2 2-1.500 1.500L5.700 6l4.600-4.600 1.500 1.500-2.100 2.100z"/>',
-    "theme": '<path d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2.200v13.600a6.800 6.800 0 0 1 0-13.600z"/>',
+    "step": '<path d="M6 4.5v15l9.5-7.5z"/><path d="M16.5 4.5H19v15h-2.5z"/>',
+    "reset": '<path d="M18 4.5v15L8.5 12z"/><path d="M5 4.5h2.5v15H5z"/>',
+    "back": '<path d="M12 4a8 8 0 1 1-7.6 10.5l2-.7A5.9 5.9 0 1 0 7.6 8H11v2H4V3h2v3.7A8 8 0 0 1 12 4z"/>',
+    "theme": '<path d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2.2v13.6a6.8 6.8 0 0 1 0-13.6z"/>',
 }
 
 
@@ -41,7 +41,7 @@ def icon(name: str) -> str:
     Args:
         name: What the button does.
     """
-    return f'<svg viewBox="0 0 24 24" fill="currentColor" aria-hidden="true">{_SHAPES[name]}</svg>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="currentColor" aria-hidden="true">{_SHAPES[name]}</svg>'
 
 
 def figures(value: float | None, digits: int = 0) -> str:
@@ -51,7 +51,7 @@ def figures(value: float | None, digits: int = 0) -> str:
         value: The number.
         digits: After the point.
     """
-    return "–" if value is None else f"{value:,.{digits}f}".replace(",", "\u2009").replace("-", "\u2212")
+    return "\u2013" if value is None else f"{value:,.{digits}f}".replace(",", "\u2009").replace("-", "\u2212")
 
 
 class Header:
@@ -66,8 +66,8 @@ class Header:
 
     def __init__(self, store: Store, fps: Callable[[], float], css: list[str], on_dark: Callable[[bool], None]) -> None:
         self.store, self._fps, self.dark = store, fps, True
-        self._text = pn.pane.HTML("", stylesheets=css, margin=0, sizing_mode="stretch_width")
-        self._theme = _button("Light page", "theme", css, description="Switch between dark and light")
+        self._text = pn.pane.HTML("", stylesheets=css, margin=0, align="center", sizing_mode="stretch_width")
+        self._theme = _button("Light page", "theme", css)
         self._theme.js_on_click(code="const d = document.documentElement.dataset; d.theme = d.theme === 'light' ? 'dark' : 'light'")
         self._theme.on_click(lambda _event: self._switch(on_dark))
         self.panel = pn.Row(self._text, self._theme, stylesheets=css, margin=0, sizing_mode="stretch_width", css_classes=["bar"])
@@ -80,11 +80,12 @@ class Header:
         numbers = ((self._fps() if speed else None, 0, "frames/s"), (speed, 0, "steps/s"), (frame.ns_per_day if frame and speed else None, 2, "ns/day"))
         cells = "".join(f'<span class="num"><b>{figures(value, digits)}</b> {unit}</span>' for value, digits, unit in numbers)
         chip = f'<span class="chip {state}" role="status"><i></i>{STATES[state]}</span>'
-        _set(self._text, f'<h1>Potential Studio</h1><span class="title">{html.escape(store.title)}</span>{chip}<span class="gap"></span>{cells}')
+        title = f'<span class="title">{html.escape(store.title)}</span>' if store.title else ""
+        _set(self._text, f'<div class="head"><h1>Potential Studio</h1>{title}{chip}<span class="gap"></span>{cells}</div>')
 
     def _switch(self, on_dark: Callable[[bool], None]) -> None:
         self.dark = not self.dark
-        self._theme.name = "Light page" if self.dark else "Dark page"
+        self._theme.label = "Light page" if self.dark else "Dark page"
         on_dark(self.dark)
 
 
@@ -100,35 +101,32 @@ class Transport:
     def __init__(self, store: Store, guard: Guard, css: list[str]) -> None:
         self.store = store
         self.play = _button("Play", "play", css, kind="primary")
-        self.step = _button("Step", "step", css, description="One integration step, then pause")
-        self.reset = _button("Reset", "reset", css, description="Back to the start")
-        self.back = _button("Checkpoint", "back", css, description="Back to the last checkpoint")
-        self._time = pn.pane.HTML("", stylesheets=css, margin=0)
+        self.step = _button("One step", "step", css)
+        self.reset = _button("Reset", "reset", css)
+        self.back = _button("Back to checkpoint", "back", css)
+        self._time = pn.pane.HTML("", stylesheets=css, margin=0, align="center")
         orders = ((self.play, self.toggle), (self.step, store.step), (self.reset, store.reset), (self.back, store.rollback))
         for button, act in orders:
-            button.on_click(guard.around(lambda _event, act=act: act()))
+            button.on_click(_order(guard, act))
         self.panel = pn.Row(
             *(button for button, _ in orders), pn.Spacer(sizing_mode="stretch_width"), self._time,
             stylesheets=css, margin=0, sizing_mode="stretch_width", css_classes=["transport"],
         )  # fmt: skip
 
     def toggle(self) -> None:
-        """Pause if it plays, play if it does not."""
-        if self.store.status.state == "playing":
-            self.store.pause()
-        else:
-            self.store.play()
+        """Pause if it plays, recover if its worker is lost, play otherwise."""
+        acts = {"playing": self.store.pause, "lost": self.store.recover}
+        acts.get(self.store.status.state, self.store.play)()
 
     def refresh(self) -> None:
         """Show what is now."""
         state, frame = self.store.status.state, self.store.frame
-        playing = state == "playing"
-        if (self.play.name == "Pause") != playing:
-            self.play.param.update(name="Pause" if playing else "Play", icon=icon("pause" if playing else "play"))
+        label, shape = {"playing": ("Pause", "pause"), "lost": ("Recover", "back")}.get(state, ("Play", "play"))
+        if self.play.label != label:
+            self.play.param.update(label=label, icon=icon(shape))
         ready = state in ("paused", "playing", "failed") and self.store.pending is None
         for button in (self.play, self.step, self.reset, self.back):
-            if button.disabled == ready:
-                button.disabled = not ready
+            button.disabled = not (ready or (state == "lost" and button is self.play))
         step = f"step {figures(frame.step)}" if frame else ""
         _set(self._time, f'<span class="clock"><small>{step}</small> <b>{figures(frame.time if frame else None, 3)}</b> ps</span>')
 
@@ -212,7 +210,7 @@ def notes_of(structure: Structure) -> str:
         structure: Carries its notes.
     """
     if not structure.notes:
-        return '<p class="quiet">Nothing: it was taken as it came.</p>'
+        return '<p class="hint">Nothing: it was taken as it came.</p>'
     items = "".join(f"<li>{html.escape(note)}</li>" for note in structure.notes)
     return f'<ul class="notes">{items}</ul>'
 
@@ -238,8 +236,7 @@ def drawing_of(structure: Structure) -> str:
     rdDepictor.SetPreferCoordGen(True)
     rdDepictor.Compute2DCoords(mol)
     drawer = rdMolDraw2D.MolDraw2DSVG(250, 150)
-    options = drawer.drawOptions()
-    options.clearBackground, options.padding, options.bondLineWidth = False, 0.06, 1.3
+    drawer.drawOptions().setBackgroundColour((1, 1, 1, 0))
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol)
     drawer.FinishDrawing()
     svg = drawer.GetDrawingText()
@@ -257,8 +254,8 @@ class Waiting:
 
     def __init__(self, store: Store, guard: Guard, css: list[str]) -> None:
         self._text = pn.pane.HTML("", stylesheets=css, margin=0, sizing_mode="stretch_width")
-        cancel = pn.widgets.Button(name="Cancel", stylesheets=css, margin=0, css_classes=["quiet"])
-        cancel.on_click(guard.around(lambda _event: store.cancel()))
+        cancel = pn.widgets.Button(label="Cancel", stylesheets=css, margin=0, css_classes=["quiet"])
+        cancel.on_click(_order(guard, store.cancel))
         self.panel = pn.Column(self._text, cancel, stylesheets=css, margin=0, css_classes=["waiting"], visible=False)
         self.store = store
 
@@ -274,12 +271,22 @@ class Waiting:
             _set(self._text, f'<div class="wait" role="status"><p>{html.escape(status.message)}</p>{bar}</div>')
 
 
-def _button(name: str, shape: str, css: list[str], kind: str = "quiet", description: str = "") -> pn.widgets.Button:
+def _button(name: str, shape: str, css: list[str], kind: str = "quiet") -> pn.widgets.Button:
     return pn.widgets.Button(
-        name=name, icon=icon(shape), icon_size="16px", description=description or None, stylesheets=css, margin=0, css_classes=[kind, f"do-{shape}"]
+        label=name,
+        icon=icon(shape),
+        icon_size="16px",
+        stylesheets=css,
+        margin=0,
+        align="center",
+        css_classes=[kind, f"do-{shape}"],
     )
 
 
-def _set(pane: Any, text: str) -> None:
+def _order(guard: Guard, act: Callable[[], None]) -> Callable[[Event], None]:
+    return guard.around(lambda _event: act())
+
+
+def _set(pane: pn.pane.HTML, text: str) -> None:
     if pane.object != text:
         pane.object = text

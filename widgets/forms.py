@@ -5,7 +5,7 @@ Knows the settings of systems, views and dynamics, and the store that takes reci
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import panel as pn
 import param
 from panel.custom import JSComponent
+from param.parameterized import Event
 
 from studio import chem
 from studio.errors import SettingsError, StructureError
@@ -44,35 +45,50 @@ HOTTEST = 600.0
 """End of the temperature slider, K; the field takes all that the settings allow."""
 
 
-class Upload(JSComponent):
-    """A file field; `file` is what came last: its name and its bytes."""
+class UploadPane(JSComponent):
+    """The part of the file field that lives in the page; its parameters are what `upload.js` reads."""
 
     label = param.String(default="Open a file", doc="What it is for.")
-    hint = param.String(default="", doc="What is welcome.")
+    hint = param.String(default=f"SDF, PDB or mmCIF, up to {MAX_MEGABYTES:g} MB", doc="What is welcome.")
     accept = param.String(default=ENDINGS, doc="Endings, separated by commas.")
     megabytes = param.Number(default=MAX_MEGABYTES, doc="Larger files do not travel.")
-    file = param.Tuple(default=("", b""), length=2, doc="Name and bytes.")
-    too_large = param.Tuple(default=("", 0.0), length=2, doc="Name and size, MB, of a file that was refused.")
 
     _esm = Path(__file__).parent / "static" / "upload.js"
-    _rename = {"file": None, "too_large": None}  # noqa: RUF012 - Panel's own spelling
 
-    def __init__(self, css: list[str], **params: Any) -> None:
-        super().__init__(stylesheets=css, margin=0, sizing_mode="stretch_width", **params)
+
+class Upload:
+    """A file field: the file comes in pieces and is handed on whole.
+
+    Args:
+        on_file: Called with the name and the bytes.
+        on_too_large: Called with the name and the size, MB, of a file that does not travel.
+        css: Stylesheets.
+    """
+
+    def __init__(self, on_file: Callable[[str, bytes], None], on_too_large: Callable[[str, float], None], css: list[str]) -> None:
+        self._on_file, self._on_too_large = on_file, on_too_large
         self._pieces: list[bytes] = []
+        self.pane = UploadPane(stylesheets=css, margin=0, sizing_mode="stretch_width")
+        self.pane.on_msg(lambda event: self.hear(event.data))
 
-    def _handle_msg(self, data: Any) -> None:
-        match data:
-            case {"name": str(name), "refused": size}:
-                self.too_large = (name, float(size))
-            case {"name": str(name), "index": int(index), "total": int(total), "data": piece}:
+    def hear(self, message: object) -> None:
+        """Take a message of the page; see `upload.js`.
+
+        Args:
+            message: A piece of a file, or the refusal of one.
+        """
+        match message:
+            case {"name": str(name), "refused": int() | float() as megabytes}:
+                self._on_too_large(name, float(megabytes))
+            case {"name": str(name), "index": int(index), "total": int(total), "data": bytes() | bytearray() | memoryview() as piece}:
                 self._pieces = [*self._pieces[:index], bytes(piece)]
-                if sum(map(len, self._pieces)) > self.megabytes * 1e6:
+                size = sum(map(len, self._pieces)) / 1e6
+                if size > MAX_MEGABYTES:
                     self._pieces = []
-                    self.too_large = (name, float(self.megabytes))
+                    self._on_too_large(name, size)
                 elif index + 1 == total:
-                    self.file, self._pieces = (name, b"".join(self._pieces)), []
-                    self.param.trigger("file")
+                    data, self._pieces = b"".join(self._pieces), []
+                    self._on_file(name, data)
 
 
 def safe_name(name: str) -> str:
@@ -138,17 +154,15 @@ class SystemForm:
         self.store, self.guard, self.view, self.folder = store, guard, view, folder
         self._files, self._quiet = 0, False
         looks: dict[str, Any] = {"stylesheets": css, "margin": 0, "sizing_mode": "stretch_width"}
-        self.example = pn.widgets.Select(name="Example", options={e.title: name for name, e in EXAMPLES.items()}, **looks)
-        self.smiles = pn.widgets.TextInput(name="SMILES", placeholder="CC(=O)Nc1ccc(O)cc1, then Enter", **looks)
-        self.ligand = pn.widgets.TextInput(name="SMILES of the ligand in a PDB file", placeholder="gives its bond orders", **looks)
-        self.around = pn.widgets.Select(name="Around your own molecule", options=list(SURROUNDINGS), **looks)
-        self.upload = Upload(css, hint=f"SDF, PDB or mmCIF, up to {MAX_MEGABYTES:g} MB")
+        self.example = pn.widgets.Select(label="Example", options={e.title: name for name, e in EXAMPLES.items()}, **looks)
+        self.smiles = pn.widgets.TextInput(label="SMILES", placeholder="CC(=O)Nc1ccc(O)cc1, then Enter", **looks)
+        self.ligand = pn.widgets.TextInput(label="SMILES of the ligand in a PDB file", placeholder="gives its bond orders", **looks)
+        self.around = pn.widgets.Select(label="Around your own molecule", options=list(SURROUNDINGS), **looks)
+        self.upload = Upload(lambda name, data: guard.start(self.take_file(name, data)), lambda *file: store.refuse(too_large(*file)), css)
         self.example.param.watch(self._on_example, "value")
         self.smiles.param.watch(self._on_smiles, "value")
-        self.upload.param.watch(self._on_file, "file")
-        self.upload.param.watch(self._on_too_large, "too_large")
         store.param.watch(lambda _event: self.sync(), "recipe")
-        self.panel = pn.Column(self.example, self.smiles, self.upload, self.ligand, self.around, stylesheets=css, css_classes=["form"], margin=0)
+        self.panel = pn.Column(self.example, self.smiles, self.upload.pane, self.ligand, self.around, stylesheets=css, css_classes=["form"], margin=0)
 
     async def choose_example(self, name: str) -> None:
         """Open a bundled example.
@@ -191,7 +205,7 @@ class SystemForm:
         self._files += 1
         path = self.folder / str(self._files) / safe_name(name)
         await asyncio.to_thread(_keep, path, data)
-        source = FromFile(path=str(path), ligand_smiles=self.ligand.value.strip() or None)
+        source = FromFile(path=str(path), ligand_smiles=(self.ligand.value or "").strip() or None)
         await self._open(System(source=source, surroundings=SURROUNDINGS[self.around.value]), safe_name(name))
 
     def sync(self) -> None:
@@ -209,19 +223,13 @@ class SystemForm:
         choice = Choice(fitting(system, self.view.choice.view))
         await self.store.open(choice.recipe(system, self.store.temperature), title)
 
-    def _on_example(self, event: Any) -> None:
+    def _on_example(self, event: Event) -> None:
         if not self._quiet and event.new:
             self.guard.start(self.choose_example(event.new))
 
-    def _on_smiles(self, event: Any) -> None:
+    def _on_smiles(self, event: Event) -> None:
         if event.new.strip():
             self.guard.start(self.take_smiles(event.new))
-
-    def _on_file(self, event: Any) -> None:
-        self.guard.start(self.take_file(*event.new))
-
-    def _on_too_large(self, event: Any) -> None:
-        self.store.refuse(too_large(*event.new))
 
 
 class ViewForm:
@@ -239,25 +247,25 @@ class ViewForm:
         self.store, self.guard, self.choice = store, guard, Choice(view)
         self._quiet_depth = 0
         looks: dict[str, Any] = {"stylesheets": css, "margin": 0, "sizing_mode": "stretch_width"}
-        self.resolution = pn.widgets.RadioBoxGroup(name="Resolution", options=self._levels(), value=view.resolution, **looks)
-        self.potential = pn.widgets.Select(name="Potential", options={card.title: name for name, card in cards.items()}, value=view.potential, **looks)
+        self.resolution = pn.widgets.RadioBoxGroup(label="Resolution", options=self._levels(), value=view.resolution, **looks)
+        self.potential = pn.widgets.Select(label="Potential", options={card.title: name for name, card in cards.items()}, value=view.potential, **looks)
         self.slider = pn.widgets.FloatSlider(
-            name="Temperature, K", start=10.0, end=HOTTEST, step=5.0, value=store.temperature, show_value=False, tooltips=False, **looks
+            label="Temperature, K", bar_color="#14b8a6", start=10.0, end=HOTTEST, step=5.0, value=store.temperature, show_value=False, tooltips=False, **looks
         )
-        self.kelvin = pn.widgets.FloatInput(name="Temperature, K", value=store.temperature, step=5.0, format="0.[0]", **looks)
-        self.timestep = pn.widgets.FloatInput(name="Time step, fs", value=TIMESTEPS[view.resolution], step=0.5, format="0.[00]", **looks)
-        for widget, react in ((self.resolution, self._on_resolution), (self.potential, self._on_potential), (self.timestep, self._on_timestep)):
-            widget.param.watch(react, "value")
-        for widget in (self.slider, self.kelvin):
-            widget.param.watch(self._on_temperature, "value")
+        self.kelvin = pn.widgets.FloatInput(label="Temperature, K", value=store.temperature, step=5.0, format="0.[0]", **looks)
+        self.timestep = pn.widgets.FloatInput(label="Time step, fs", value=TIMESTEPS[view.resolution], step=0.5, format="0.[00]", **looks)
+        self.resolution.param.watch(self._on_resolution, "value")
+        self.potential.param.watch(self._on_potential, "value")
+        self.timestep.param.watch(self._on_timestep, "value")
+        self.slider.param.watch(self._on_temperature, "value")
+        self.kelvin.param.watch(self._on_temperature, "value")
         store.param.watch(lambda _event: self.sync(), ["recipe", "temperature"])
 
     def sync(self) -> None:
         """Show what is, whatever was wished."""
         recipe = self.store.recipe
+        self.sync_temperature()
         with self._quietly():
-            self.kelvin.value = self.store.temperature
-            self.slider.value = min(max(self.store.temperature, self.slider.start), HOTTEST)
             if recipe is not None:
                 self.choice = Choice(recipe.view, recipe.timestep)
                 self.resolution.param.update(options=self._levels(), value=recipe.view.resolution)
@@ -310,8 +318,9 @@ class ViewForm:
         return {self._level(resolution): resolution for resolution in RESOLUTIONS}
 
     def _level(self, resolution: Resolution) -> str:
-        atoms, speed = self.store.sizes.get(resolution), self.store.speeds.get(resolution)
-        parts = [RESOLUTIONS[resolution], f"{atoms:,} atoms" if atoms else "", f"{speed:,.0f} steps/s" if speed else ""]
+        atoms, network, speed = self.store.sizes.get(resolution), self.store.sizes.get("nnp", 0), self.store.speeds.get(resolution)
+        shared = f"{network:,} + {atoms - network:,} atoms" if atoms and resolution == "nnp/mm" else f"{atoms:,} atoms" if atoms else ""
+        parts = [RESOLUTIONS[resolution], shared, f"{speed:,.0f} steps/s" if speed else ""]
         return " · ".join(filter(None, parts))
 
     @contextmanager
@@ -327,16 +336,16 @@ class ViewForm:
         if not self._quiet_depth:
             self.guard.start(self.choose(choice))
 
-    def _on_resolution(self, event: Any) -> None:
+    def _on_resolution(self, event: Event) -> None:
         self._wish(Choice(self.choice.view.model_copy(update={"resolution": event.new})))
 
-    def _on_potential(self, event: Any) -> None:
+    def _on_potential(self, event: Event) -> None:
         self._wish(Choice(self.choice.view.model_copy(update={"potential": event.new}), self.choice.timestep))
 
-    def _on_timestep(self, event: Any) -> None:
+    def _on_timestep(self, event: Event) -> None:
         self._wish(Choice(self.choice.view, event.new))
 
-    def _on_temperature(self, event: Any) -> None:
+    def _on_temperature(self, event: Event) -> None:
         if not self._quiet_depth:
             with self.guard:
                 self.set_temperature(event.new)

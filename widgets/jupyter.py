@@ -158,7 +158,7 @@ class LiveView:
         self._cursor, self._run, self._interval = frames.subscribe(), run, interval
         self._numbers, self._status = ipw.HTML(), ipw.Label()
         buttons = [] if run is None else [buttons_of(run), temperature_of(run)]
-        self.box = ipw.VBox([view, ipw.HBox([*buttons, self._numbers, self._status])])
+        self.box = ipw.VBox([view, ipw.HBox(buttons), ipw.HBox([self._numbers, self._status])])
         self._task = _running_loop().create_task(self._stream())
         self._task.add_done_callback(self._ended)
 
@@ -206,10 +206,10 @@ def buttons_of(run: Playable) -> ipw.HBox:
         ("undo", "Reset", run.reset),
     )
     for icon, tip, act in actions:
-        button = ipw.Button(icon=icon, tooltip=tip, layout=ipw.Layout(width="3rem"))
+        button = ipw.Button(icon=icon, tooltip=tip, layout=ipw.Layout(width="3rem", flex="0 0 auto"))
         button.on_click(lambda _button, act=act: act())
         row.append(button)
-    return ipw.HBox(row)
+    return ipw.HBox(row, layout=ipw.Layout(flex="0 0 auto"))
 
 
 def temperature_of(run: Playable) -> ipw.FloatSlider:

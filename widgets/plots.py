@@ -5,22 +5,24 @@ frames; must not know who makes them.
 """
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, DataRange1d, HoverTool, Legend, LegendItem
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d
+from bokeh.models.tickers import BasicTicker
 from bokeh.plotting import figure
 
 from studio.frame import Frame
 from studio.units import KJ_PER_KCAL
 
+FONT = "system-ui, sans-serif"
 ROLLOVER = 2000
 """Points kept: some minutes of watching."""
 NAMES = {"potential": "potential", "network": "network (NNP)", "mm": "MM", "kinetic": "kinetic"}
 """Components that have a line, and what people call them."""
 COLOURS = {"potential": "#e69f00", "network": "#009e73", "mm": "#56b4e9", "kinetic": "#cc79a7"}
 """Okabe and Ito's palette, told apart by colour-blind eyes, on light and dark ground."""
-DASHES = {"potential": "solid", "network": "solid", "mm": "solid", "kinetic": [2, 3]}
 TEMPERATURE_COLOUR = "#d55e00"
 COLUMNS = ("time", "temperature", *NAMES)
 
@@ -65,7 +67,7 @@ class Series:
         """Forget everything: the next frame is the first."""
         self.origin, self.last, self.points, self.stale = {}, (-1.0, float("nan")), [], True
 
-    def take(self) -> dict[str, list[float]]:
+    def take(self) -> dict[str, Any]:
         """The points since the last call, by column."""
         points, self.points, self.stale = self.points, [], False
         return {name: [point[index] for point in points] for index, name in enumerate(COLUMNS)}
@@ -80,15 +82,18 @@ class Plots:
 
     def __init__(self, css: list[str]) -> None:
         self.series = Series()
+        self._shown: tuple[str, ...] = ("",)
         self.source = ColumnDataSource({name: [] for name in COLUMNS}, name="samples")
-        self._time = DataRange1d(range_padding=0.02, only_visible=True)
-        self.energy, self.temperature = self._figure("Energy since the start, kcal/mol"), self._figure("Temperature, K")
+        self._time = Range1d(0.0, 1.0)
+        self._ranges = {"energy": Range1d(-1.0, 1.0), "temperature": Range1d(200.0, 400.0)}
+        self.energy, self.temperature = (self._figure(self._ranges[name]) for name in ("energy", "temperature"))
         self._lines = {name: self._line(self.energy, name, COLOURS[name]) for name in NAMES}
         self._line(self.temperature, "temperature", TEMPERATURE_COLOUR)
-        self._legend = Legend(orientation="horizontal", location="top_left", padding=0, margin=0, spacing=10, glyph_width=14, border_line_color=None)
-        self.energy.add_layout(self._legend, "above")
-        looks: dict[str, Any] = {"stylesheets": css, "margin": 0, "sizing_mode": "stretch_both"}
-        self.panel = pn.Row(pn.pane.Bokeh(self.energy, **looks), pn.pane.Bokeh(self.temperature, **looks), css_classes=["plots"], **looks)
+        looks: dict[str, Any] = {"stylesheets": css, "margin": 0}
+        self._legend = pn.pane.HTML("", **looks)
+        panes = (pn.pane.Bokeh(plot, sizing_mode="stretch_both", **looks) for plot in (self.energy, self.temperature))
+        heads = (self._legend, pn.pane.HTML(_legend("Temperature, K", {}), **looks))
+        self.panel = pn.Row(*heads, *panes, css_classes=["plots"], sizing_mode="stretch_both", **looks)
         self.show_components(())
         self.paint(dark=True)
 
@@ -108,11 +113,11 @@ class Plots:
         """Send what came since the last time."""
         if self.series.stale:
             self.source.data = {name: [] for name in COLUMNS}
-        if self.series.origin:
-            self.show_components(tuple(name for name in NAMES if name in self.series.origin and (name != "kinetic")))
         points = self.series.take()
         if points["time"]:
+            self.show_components(tuple(name for name in NAMES if name in self.series.origin and name != "kinetic"))
             self.source.stream(points, rollover=ROLLOVER)
+            self._fit()
 
     def show_components(self, names: tuple[str, ...]) -> None:
         """Lines and legend for the components that this run has.
@@ -120,12 +125,12 @@ class Plots:
         Args:
             names: Their names.
         """
-        shown = [item.renderers[0].name for item in self._legend.items]
-        if list(names) == shown:
+        if names == self._shown:
             return
+        self._shown = names
         for name, line in self._lines.items():
             line.visible = name in names
-        self._legend.items = [LegendItem(label=NAMES[name], renderers=[self._lines[name]]) for name in names]
+        self._legend.object = _legend("Energy since the start, kcal/mol", {NAMES[name]: COLOURS[name] for name in names})
 
     def paint(self, dark: bool) -> None:
         """Text and grid for a dark or a light page.
@@ -134,33 +139,43 @@ class Plots:
             dark: The ground is dark.
         """
         ink = DARK if dark else LIGHT
-        self._legend.label_text_color = ink.text
         for plot in (self.energy, self.temperature):
-            plot.title.text_color = ink.text
             for axis in plot.axis:
                 axis.update(axis_label_text_color=ink.text, major_label_text_color=ink.text, axis_line_color=ink.line, major_tick_line_color=ink.line)
             for grid in plot.grid:
                 grid.grid_line_color = ink.line
 
-    def _figure(self, title: str) -> Any:
-        font = "system-ui, sans-serif"
+    def _fit(self) -> None:
+        """Let the axes hold what there is."""
+        data = self.source.data
+        self._time.update(start=data["time"][0], end=max(data["time"][-1], data["time"][0] + 0.01))
+        for name, columns in (("energy", self._shown), ("temperature", ("temperature",))):
+            values = [value for column in columns for value in data[column] if isfinite(value)]
+            low, high = min(values, default=0.0), max(values, default=1.0)
+            room = 0.08 * (high - low) or 1.0
+            self._ranges[name].update(start=low - room, end=high + room)
+
+    def _figure(self, values: Range1d) -> figure:
         plot = figure(
-            title=title, x_range=self._time, tools="", toolbar_location=None, sizing_mode="stretch_both", min_border_left=52, min_border_right=12,
-            background_fill_color=None, border_fill_color=None, outline_line_color=None, output_backend="canvas",
+            x_range=self._time, y_range=values, tools="", toolbar_location=None, sizing_mode="stretch_both", min_border_left=52, min_border_right=14,
+            min_border_top=6, background_fill_color=None, border_fill_color=None, outline_line_color=None,
         )  # fmt: skip
-        plot.title.update(text_font=font, text_font_size="12px", text_font_style="normal", offset=0, standoff=2)
         plot.xaxis.axis_label = "ps"
         for axis in plot.axis:
-            axis.update(axis_label_text_font=font, axis_label_text_font_size="11px", axis_label_text_font_style="normal", minor_tick_line_color=None)
-            axis.update(major_label_text_font=font, major_label_text_font_size="11px", major_tick_in=0, major_tick_out=4, axis_label_standoff=0)
-        plot.xaxis.ticker.desired_num_ticks = 5
-        plot.yaxis.ticker.desired_num_ticks = 4
+            axis.update(axis_label_text_font=FONT, axis_label_text_font_size="11px", axis_label_text_font_style="normal", minor_tick_line_color=None)
+            axis.update(major_label_text_font=FONT, major_label_text_font_size="11px", major_tick_in=0, major_tick_out=4, axis_label_standoff=0)
+        plot.xaxis.ticker, plot.yaxis.ticker = BasicTicker(desired_num_ticks=6), BasicTicker(desired_num_ticks=4)
         plot.yaxis.formatter = CustomJSTickFormatter(code="return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(6)).replace('-', '\u2212')")
         return plot
 
-    def _line(self, plot: Any, name: str, colour: str) -> Any:
-        line = plot.line("time", name, source=self.source, color=colour, width=1.6, line_dash=DASHES.get(name, "solid"), name=name)
+    def _line(self, plot: figure, name: str, colour: str) -> Any:  # noqa: ANN401 - bokeh has a type for it that cannot be named at run time
+        line = plot.line("time", name, source=self.source, color=colour, line_width=1.6, name=name)
         unit = "K" if name == "temperature" else "kcal/mol"
         tips = [(NAMES.get(name, name), f"@{name}{{0.0}} {unit}"), ("time", "@time{0.000} ps")]
         plot.add_tools(HoverTool(renderers=[line], tooltips=tips, mode="vline", visible=False))
         return line
+
+
+def _legend(title: str, colours: dict[str, str]) -> str:
+    keys = "".join(f'<span><i style="background:{colour}"></i>{name}</span>' for name, colour in colours.items())
+    return f'<div class="legend"><b>{title}</b>{keys}</div>'

@@ -56,7 +56,7 @@ class Store(param.Parameterized):
 
     recipe = param.ClassSelector[Dynamics | None](class_=Dynamics, default=None, doc="What is shown.")
     title = param.String(default="", doc="Name of the system for people.")
-    run = param.ClassSelector[Run | None](class_=object, default=None, doc="The run that is shown.")
+    run = param.ClassSelector[Run | None](class_=Run, default=None, doc="The run that is shown.")
     structure = param.ClassSelector[Structure | None](class_=Structure, default=None, doc="Atoms of the run, in the order of its frames.")
     status = param.ClassSelector[Status](class_=Status, default=NOTHING, doc="How the run is.")
     pending = param.ClassSelector[Status | None](class_=Status, default=None, doc="How the next run is coming along, while there is one.")

@@ -109,7 +109,8 @@ class Viewer:
     """
 
     def __init__(self, dark: bool = False) -> None:
-        self.pane = Pane(dark=dark, sizing_mode="stretch_both", min_height=240)
+        make: Callable[..., Pane] = Pane
+        self.pane = make(dark=dark, sizing_mode="stretch_both", min_height=240)
         self.pane.on_msg(lambda event: self._hear(event.data))
         self._flow, self._atoms, self._serial = Flow(), 0, 0
 

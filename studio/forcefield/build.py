@@ -99,11 +99,18 @@ def _create_system(structure: Structure, settings: ForceField, implicit: Implici
                 rigidWater=True,
                 hydrogenMass=settings.hydrogen_mass * unit.dalton,
                 removeCMMotion=not structure.fixed.any(),
-                # OpenMM refuses the argument where no force reads it, that is among lone ions.
-                **({"flexibleConstraints": True} if len(structure.bonds) else {}),
+                **({"flexibleConstraints": True} if _has_constraints(structure, settings) else {}),
             )
         except ValueError as error:
             raise UnsupportedError(f"The force field has no parameters for this structure: {error}") from error
+
+
+def _has_constraints(structure: Structure, settings: ForceField) -> bool:
+    """True if any bond will be constrained; OpenMM refuses `flexibleConstraints` where there is nothing for it to do."""
+    from studio.forcefield.topology import water_atoms
+
+    to_hydrogen = bool((structure.numbers[structure.bonds] == 1).any())
+    return bool(water_atoms(structure).size) or (settings.constrain_hydrogens and to_hydrogen)
 
 
 def small_molecules(structure: Structure) -> list[Integers]:
@@ -112,7 +119,9 @@ def small_molecules(structure: Structure) -> list[Integers]:
     Args:
         structure: Where to look.
     """
-    ligand = set(structure.atoms_of("ligand").tolist())
+    from studio.forcefield.topology import water_atoms
+
+    ligand = set(structure.atoms_of("ligand").tolist()) - set(water_atoms(structure).tolist())
     kinds: dict[bytes, Integers] = {}
     for atoms in structure.molecules:
         if len(atoms) > 1 and int(atoms[0]) in ligand:
@@ -123,12 +132,13 @@ def small_molecules(structure: Structure) -> list[Integers]:
 
 def _files(structure: Structure, settings: ForceField, implicit: ImplicitModel) -> list[str]:
     """OpenMM's force-field files for what is there."""
+    from studio.forcefield.topology import water_atoms
+
     folder = FOLDERS[settings.protein]
     files = []
     if structure.atoms_of("protein").size:
         files.append(f"{folder}/protein.{settings.protein}.xml")
-    lone = any(len(atoms) == 1 for atoms in structure.molecules)
-    if lone or structure.atoms_of("water").size:
+    if water_atoms(structure).size or any(len(atoms) == 1 for atoms in structure.molecules):
         files.append(f"{folder}/{settings.water}.xml")
     return files if implicit == "none" else [*files, f"implicit/{implicit}.xml"]
 

@@ -22,7 +22,7 @@ def to_topology(structure: Structure) -> Topology:
     Raises:
         UnsupportedError: A small molecule bonded to a protein.
     """
-    pieces = template_pieces(structure)
+    pieces, waters = template_pieces(structure), set(water_atoms(structure).tolist())
     topology = Topology()
     chains: dict[str, Any] = {}
     residues: dict[int, Any] = {}
@@ -32,7 +32,9 @@ def to_topology(structure: Structure) -> Topology:
         if residue.chain not in chains:
             chains[residue.chain] = topology.addChain(residue.chain)
         if piece not in residues:
-            residues[piece] = topology.addResidue(residue.name, chains[residue.chain], residue.number)
+            # OpenMM holds rigid what is called HOH; a water molecule may have come as SMILES.
+            name = "HOH" if index in waters else residue.name
+            residues[piece] = topology.addResidue(name, chains[residue.chain], residue.number)
         atoms[index] = topology.addAtom(structure.names[index], Element.getByAtomicNumber(int(structure.numbers[index])), residues[piece])
     _in_order(topology, atoms)
     for i, j in structure.bonds.tolist():
@@ -57,6 +59,16 @@ def _first_atoms(pieces: Integers) -> Integers:
     """For each atom the first atom of its piece."""
     _, first, inverse = np.unique(pieces, return_index=True, return_inverse=True)
     return np.asarray(first[inverse], dtype=np.int64)
+
+
+def water_atoms(structure: Structure) -> Integers:
+    """Atoms of water molecules, whatever their residues are called.
+
+    Args:
+        structure: Where to look.
+    """
+    waters = [atoms for atoms in structure.molecules if len(atoms) == 3 and sorted(structure.numbers[atoms].tolist()) == [1, 1, 8]]
+    return np.concatenate(waters) if waters else np.zeros(0, dtype=np.int64)
 
 
 def template_pieces(structure: Structure) -> Integers:

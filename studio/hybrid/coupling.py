@@ -182,27 +182,29 @@ def network_only(structure: Structure, potential: BoundPotential, hydrogen_mass:
     """All atoms by a network, in vacuum.
 
     Args:
-        structure: The atoms; box and droplet are left behind.
+        structure: The atoms; box and droplet are left behind, fixed atoms stay where they are.
         potential: Bound to all of them.
         hydrogen_mass: Mass of hydrogens, Da, taken from the heavy neighbour.
     """
     import openmm
     from openmm import app, unit
 
-    structure = replace(structure, box=None, droplet=None, fixed=np.zeros(len(structure), dtype=np.bool_))
+    structure = replace(structure, box=None, droplet=None)
     masses = np.array([app.Element.getByAtomicNumber(int(z)).mass.value_in_unit(unit.dalton) for z in structure.numbers])
     for i, j in structure.bonds:
         light, heavy = (i, j) if structure.numbers[i] == 1 else (j, i)
         if structure.numbers[light] == 1 and structure.numbers[heavy] > 1:
             masses[heavy] -= hydrogen_mass - masses[light]
             masses[light] = hydrogen_mass
+    masses[structure.fixed] = 0.0
     system = openmm.System()
     for mass in masses:
         system.addParticle(float(mass))
     correction = Correction(potential, None, MakeWhole(structure), np.array(structure.positions), periodic=False)
     atoms = np.arange(len(structure))
     system.addForce(_python_force(correction, atoms, 1.0, periodic=False))
-    system.addForce(openmm.CMMotionRemover(100))
+    if not structure.fixed.any():
+        system.addForce(openmm.CMMotionRemover(100))
     provenance = potential.provenance | {
         "coupling": "NNP, whole molecule in vacuum",
         "ml_atoms": str(len(atoms)),

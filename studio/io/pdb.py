@@ -5,6 +5,8 @@ say. Water in the file is kept. Knows the two formats and their usual omissions;
 """
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -71,7 +73,8 @@ def _parts(structure: Structure, atoms: Integers) -> list[Structure]:
 def _polymer(topology: "Topology", positions: Floats, strangers: set[int], ph: float, seed: int) -> tuple[Structure, list[str]]:
     """Proteins, water and ions of a file, repaired, and what was done to them."""
     topology, positions, gaps = _without_gaps(topology, positions, strangers)
-    topology, positions, repairs = _repaired(topology, positions, ph, seed)
+    with _repeatable(seed):
+        topology, positions, repairs = _repaired(topology, positions, ph, seed)
     return _to_structure(topology, positions), gaps + repairs
 
 
@@ -169,11 +172,13 @@ def _is_gap(before: "TopologyResidue", after: "TopologyResidue", positions: Floa
 
 def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int) -> tuple["Topology", Floats, list[str]]:
     """Standard residues, complete with heavy atoms and hydrogens; what was added is in the notes."""
-    from openmm import unit
+    from openmm import Platform, unit
     from pdbfixer import PDBFixer
 
     # PDBFixer only starts from a file; its own reader would undo the chain breaks.
-    fixer = PDBFixer(pdbfile=StringIO("HETATM    1  O   HOH A   1       0.000   0.000   0.000  1.00  0.00           O\nEND\n"))
+    fixer = PDBFixer(
+        platform=Platform.getPlatformByName("CPU"), pdbfile=StringIO("HETATM    1  O   HOH A   1       0.000   0.000   0.000  1.00  0.00           O\nEND\n")
+    )
     fixer.topology, fixer.positions = topology, positions * unit.nanometer
     fixer.missingResidues = {}
     fixer.findNonstandardResidues()
@@ -186,29 +191,47 @@ def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int) -> 
         notes.append(f"{len(fixer.missingTerminals)} C-terminal oxygen{'s' * (len(fixer.missingTerminals) > 1)} (OXT) added.")
     if lacking or fixer.missingTerminals or fixer.nonstandardResidues:
         fixer.addMissingAtoms(seed=seed)
-    return _with_hydrogens(fixer.topology, fixer.positions, ph, seed, notes)
+    return _with_hydrogens(fixer.topology, fixer.positions, ph, notes)
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Make OpenMM's repairs give the same result each time, and leave Python's and OpenMM's global state as it was.
+
+    OpenMM draws places of hydrogens from Python's generator, and minimises with as many threads as there are, whose sums
+    differ from call to call.
+    """
+    from openmm import Platform
+
+    platform, settings, state = Platform.getPlatformByName("CPU"), {"Threads": "1", "DeterministicForces": "true"}, random.getstate()
+    before = {name: platform.getPropertyDefaultValue(name) for name in settings}
+    random.seed(seed)
+    try:
+        for name, value in settings.items():
+            platform.setPropertyDefaultValue(name, value)
+        yield
+    finally:
+        random.setstate(state)
+        for name, value in before.items():
+            platform.setPropertyDefaultValue(name, value)
 
 
 def _names(atoms: list["TopologyAtom"]) -> str:
     return ", ".join(atom.name for atom in atoms)
 
 
-def _with_hydrogens(topology: "Topology", positions: Floats, ph: float, seed: int, notes: list[str]) -> tuple["Topology", Floats, list[str]]:
+def _with_hydrogens(topology: "Topology", positions: Floats, ph: float, notes: list[str]) -> tuple["Topology", Floats, list[str]]:
     """Hydrogens of the given pH where there are none; protonation states that the file shows are kept."""
     from openmm import Platform, unit
     from openmm.app import Modeller
 
     modeller = Modeller(topology, positions)
     before = topology.getNumAtoms()
-    # OpenMM places hydrogens with Python's global generator: seed it, then put its state back.
-    state = random.getstate()
-    random.seed(seed)
+    variants = [_shown_variant(residue) for residue in topology.residues()]
     try:
-        modeller.addHydrogens(pH=ph, variants=[_shown_variant(residue) for residue in topology.residues()], platform=Platform.getPlatformByName("CPU"))
+        modeller.addHydrogens(pH=ph, variants=variants, platform=Platform.getPlatformByName("CPU"))
     except ValueError as error:
         raise StructureError(f"Hydrogens cannot be added: {error}. Check the residue's atoms.") from error
-    finally:
-        random.setstate(state)
     added = modeller.topology.getNumAtoms() - before
     if added:
         notes.append(f"{added} missing hydrogen{'s' * (added > 1)} added for pH {ph:g}.")

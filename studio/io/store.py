@@ -65,7 +65,8 @@ def load(path: str | Path) -> Structure:
         StructureError: The arrays do not fit together.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves a damaged file open; bytes need no closing.
+        with np.load(BytesIO(Path(path).read_bytes()), allow_pickle=False) as arrays:
             if int(arrays["version"]) > VERSION:
                 raise StorageError(f"'{path}' was written by a newer Potential Studio (format {int(arrays['version'])}, this one reads {VERSION}). Update.")
             return _structure({name: arrays[name] for name in arrays.files})

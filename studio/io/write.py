@@ -19,7 +19,7 @@ def to_pdb(structure: Structure) -> str:
     """PDB text of a structure, positions in angstrom; atoms in order, so that the n-th atom line is the n-th atom.
 
     Serial and residue numbers that do not fit their columns wrap around. Ligands carry CONECT records (one per bond order,
-    as viewers read double bonds) as long as their serials are unique, that is among the first 99,999 atoms.
+    as viewers read double bonds; aromatic bonds are written as single) as long as their serials are unique, that is among the first 99,999 atoms.
 
     Args:
         structure: What to write.

@@ -29,7 +29,7 @@ BOHR = 0.5291772105638411
 HARTREE_EV = 27.211386245988
 FINE_STRUCTURE = 0.0072973525693
 LAYER_NORM_EPS = 1e-6
-KNOTS = 1024
+KNOTS = 512
 """Intervals of the table of pair filters: with these, interpolation errs by less than float32 rounds."""
 FREE_ATOMS = {1: (4.5, 6.5), 6: (12.0, 46.6), 7: (7.4, 24.2), 8: (5.4, 15.6), 9: (3.8, 9.52), 15: (25.0, 185.0), 16: (19.6, 134.0), 17: (15.0, 94.6)}
 """Polarizability (bohr^3) and C6 (hartree bohr^6) of free atoms by atomic number: Chu and Dalgarno 2004, 10.1063/1.1779576."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import panel as pn
 import pytest
-from PIL import Image
 from conftest import wait_until
+from PIL import Image
 
 from studio.frame import Frame
 from studio.structure import Residue, Structure
@@ -58,7 +58,7 @@ class Shown:
     def __init__(self, structure):
         self.structure, self.stream, self.errors = structure, Wobble(structure), []
 
-    def __call__(self):
+    def page(self):
         self.viewer, self.pump, self.doc = Viewer(), Pump(self.errors.append), pn.state.curdoc
         self.viewer.show(self.structure, highlight=range(10))
         self.pump.connect(self.viewer.send)
@@ -82,7 +82,7 @@ def orientation(page):
 @pytest.fixture
 def shown(serve, page):
     app = Shown(soaked())
-    page.goto(serve(app))
+    page.goto(serve(app.page))
     wait_until(lambda: hasattr(app, "viewer") and app.viewer.delivered > 3, page, 40)
     yield app
     assert app.errors == []
@@ -112,23 +112,32 @@ class TestInTheBrowser:
         assert orientation(page) == before
         assert not page.evaluate("studioViewer.looks.water.visible")
 
+    def test_the_glow_follows_its_atoms(self, shown, page):
+        wait_until(lambda: shown.stream.step > 300, page)
+        corners = page.evaluate("studioViewer.looks.glow.repr.bufferList.map((buffer) => buffer.geometry.attributes.position.array[0])")
+        atom = page.evaluate("studioViewer.component.structure.atomStore.x[0]")
+        assert len(corners) == 2
+        assert all(abs(corner - atom) < 1.5 for corner in corners)
+
     def test_ten_molecules_use_one_canvas(self, shown, page):
+        contexts = page.evaluate("liveContexts()")  # Panel asks once whether there is WebGL, and so holds one too
         for smiles in ("C", "CC", "CCO", "c1ccccc1", "CCN", "CCC", "CO", "CS", "CF", "N"):
-            molecule = Structure.from_smiles(smiles)
+            molecule, expression = Structure.from_smiles(smiles), "studioViewer.component.structure.atomCount"
             shown.do(lambda molecule=molecule: shown.viewer.show(molecule))
-            wait_until(lambda n=len(molecule): page.evaluate("studioViewer.component.structure.atomCount") == n, page)
+            wait_until(lambda molecule=molecule, expression=expression: page.evaluate(expression) == len(molecule), page)
         assert page.locator("canvas").count() == 1
-        assert page.evaluate("liveContexts()") == 1
+        assert page.evaluate("liveContexts()") == contexts
         assert page.evaluate("studioViewer.stage.compList.length") == 1
 
     def test_taking_it_away_gives_the_context_back(self, shown, page):
+        contexts = page.evaluate("liveContexts()")
         shown.do(shown.layout.clear)
         wait_until(lambda: page.locator("canvas").count() == 0, page)
-        assert page.evaluate("liveContexts()") == 0
+        assert page.evaluate("liveContexts()") == contexts - 1
         delivered = shown.viewer.delivered
         shown.do(lambda: shown.layout.append(shown.viewer.pane))
         wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
-        assert page.evaluate("liveContexts()") == 1
+        assert page.evaluate("liveContexts()") == contexts
 
     def test_a_stalled_page_costs_nothing_and_then_sees_the_newest(self, shown, page):
         def flood(frame):
@@ -160,7 +169,7 @@ class TestInTheBrowser:
 def test_without_webgl_it_says_so(serve, launch, open_page):
     app, browser = Shown(Structure.from_smiles("CCO")), launch("--disable-3d-apis")
     page = open_page(browser)
-    page.goto(serve(app))
+    page.goto(serve(app.page))
     page.get_by_text("cannot draw in 3D").wait_for()
     wait_until(lambda: "WebGL" in app.viewer.pane.problem, page)
     browser.close()

@@ -67,7 +67,7 @@ class View {
     Object.assign(this, { host, NGL, element, notice, component: null, serial: -1, looks: {}, lag: 16, sharpness: 1 });
     this.stage = new NGL.Stage(element, { tooltip: false, quality: "medium", sampleLevel: -1, ...this.light() });
     if (!this.stage.viewer?.renderer) throw new Error(NO_WEBGL);
-    this.canvas().addEventListener("webglcontextlost", () => this.say(LOST));
+    this.canvas().addEventListener("webglcontextlost", () => views.has(this) && this.say(LOST));
     this.observer = new ResizeObserver(() => {
       this.stage.handleResize();
       this.sharpen(this.sharpness);
@@ -89,7 +89,7 @@ class View {
 
   say(reason) {
     this.notice.textContent = reason;
-    if (reason) this.host.send({ type: "failed", reason });
+    this.host.send({ type: "failed", reason });
   }
 
   /** Load the molecule into the same stage; the camera turns to it only now. */
@@ -115,7 +115,7 @@ class View {
     const outward = structure.atomCenter(sele).sub(structure.atomCenter());
     const turn = new this.NGL.Quaternion();
     if (outward.length() > 1) turn.setFromUnitVectors(outward.normalize(), new this.NGL.Vector3(0, 0, 1));
-    else turn.copy(structure.getPrincipalAxes().getRotationQuaternion());
+    else turn.set(0, 0, Math.SQRT1_2, Math.SQRT1_2).multiply(structure.getPrincipalAxes().getRotationQuaternion()); // the long axis lies level
     this.stage.animationControls.rotate(turn, 0);
     const room = outward.length() > 1 ? 1.7 : 1.15;
     this.stage.animationControls.zoomMove(this.component.getCenter(sele?.string), room * this.component.getZoom(sele?.string), 0);
@@ -172,6 +172,7 @@ class View {
   move(message, positions) {
     if (message.serial === this.serial && positions.length === 3 * (this.component?.structure.atomCount ?? -1)) {
       this.component.structure.updatePosition(positions);
+      for (const buffer of this.looks.glow?.repr.bufferList ?? []) buffer.updateNormals = true; // or NGL leaves the spheres of a mesh behind
       this.component.updateRepresentations({ position: true });
       this.stage.viewer.requestRender();
     }
@@ -192,9 +193,11 @@ class View {
 
   dispose() {
     if (!views.delete(this)) return;
+    clearTimeout(this.rest);
     this.observer.disconnect();
+    const context = this.stage.viewer.renderer.getContext();
     this.stage.dispose();
-    this.canvas()?.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
+    context.getExtension("WEBGL_lose_context")?.loseContext();
     this.element.replaceChildren();
   }
 }

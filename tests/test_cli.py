@@ -1,0 +1,104 @@
+"""The command line as a user types it: real processes, sentences, files."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+
+import mdtraj
+import pytest
+
+from studio.recipes.dynamics import Dynamics
+from studio.system import EXAMPLES, FromSmiles, System
+
+COMMAND = [sys.executable, "-m", "studio"]
+
+
+def studio(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.json"
+    path.write_text(Dynamics(system=System(source=FromSmiles(smiles="CCO")), steps=40, interval=10, minimise=10).to_json())
+    return path
+
+
+def test_examples_are_listed() -> None:
+    done = studio("examples")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(EXAMPLES)
+    assert {"aspirin-vacuum", "alanine-dipeptide-water", "tyk2-water", "tyk2-pocket"} <= set(EXAMPLES)
+
+
+def test_run_writes_everything(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = studio("run", recipe, "--steps", "60", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "60 steps" in done.stdout
+    assert mdtraj.load(str(out / "trajectory.xtc"), top=str(out / "topology.pdb")).n_frames == 7
+    assert len((out / "energies.csv").read_text().splitlines()) == 8
+    assert (out / "checkpoint.npz").stat().st_size > 0
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["failure"] is None
+    assert provenance["provenance"]["openmm"]
+
+
+def test_an_example_runs_by_name(tmp_path: Path) -> None:
+    done = studio("run", "aspirin-vacuum", "--steps", "100", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "trajectory.xtc").exists()
+
+
+def test_interrupt_ends_cleanly_and_resume_goes_on(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen([*COMMAND, "run", str(recipe), "--steps", "10000000", "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = monotonic() + 60
+    while monotonic() < end and not ((out / "energies.csv").exists() and len((out / "energies.csv").read_text().splitlines()) > 5):
+        sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert "Stopped early" in stdout
+    assert "Traceback" not in stdout + stderr
+    done = int(re.search(r"(\d+) steps", stdout).group(1))
+    again = studio("run", "--resume", out, "--steps", str(done + 30))
+    assert again.returncode == 0, again.stderr
+    steps = [int(line.split(",")[0]) for line in (out / "energies.csv").read_text().splitlines()[1:]]
+    assert steps == list(range(0, done + 31, 10))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("run",), "Expected an example or a recipe"),
+        (("run", "tyk3-pocket", "--out", "OUT"), "neither an example"),
+        (("run", "aspirin-vacuum"), "--out DIR"),
+    ],
+)
+def test_mistakes_are_sentences(words: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    done = studio(*(str(tmp_path / "out") if word == "OUT" else word for word in words))
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_existing_run_is_not_overwritten(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    studio("run", recipe, "--out", out)
+    before = (out / "energies.csv").read_bytes()
+    done = studio("run", recipe, "--out", out)
+    assert done.returncode == 1
+    assert "holds a run already" in done.stderr
+    assert (out / "energies.csv").read_bytes() == before
+
+
+def test_doctor_says_what_works() -> None:
+    done = studio("doctor")
+    assert done.returncode == 0, done.stdout
+    for subject in ("openmm", "OpenMM platforms", "potential so3lr", "potential aimnet2", "nglview", "browser", "cache"):
+        assert re.search(rf"^ok +{subject} ", done.stdout, re.MULTILINE), f"{subject} is missing:\n{done.stdout}"

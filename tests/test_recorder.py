@@ -1,0 +1,114 @@
+"""What is written, that it can be read by others, and that nothing written is lost."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+
+from studio.errors import StorageError
+from studio.frame import Frame
+from studio.io import store
+from studio.recorder import CHECKPOINT, ENERGIES, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder
+from studio.structure import Structure
+
+
+@pytest.fixture
+def ethanol() -> Structure:
+    return Structure.from_smiles("CCO")
+
+
+def frame(structure: Structure, step: int) -> Frame:
+    return Frame(step, step / 1000, (structure.positions + step / 1000).astype(np.float32), None, {"potential": -1.5 * step, "kinetic": 2.0}, 300.0, 10.0)
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / ENERGIES).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_recorded_frames_come_back(tmp_path: Path, ethanol: Structure) -> None:
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in range(0, 51, 5):
+        recorder.record(frame(ethanol, step))
+    trajectory = mdtraj.load(str(tmp_path / TRAJECTORY), top=str(tmp_path / TOPOLOGY))
+    np.testing.assert_allclose(trajectory.time, np.arange(0, 51, 10) / 1000, atol=1e-6)
+    np.testing.assert_allclose(trajectory.xyz[3], frame(ethanol, 30).positions, atol=0.001)
+    rows = table(tmp_path)
+    assert [int(row["step"]) for row in rows] == [0, 10, 20, 30, 40, 50]
+    assert float(rows[-1]["potential_kJ_mol"]) == -75.0
+    assert store.load(tmp_path / STRUCTURE).key == ethanol.key
+
+
+def test_a_folder_is_continued_without_gap_or_repeat(tmp_path: Path, ethanol: Structure) -> None:
+    first = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in (0, 10, 20, 30):
+        first.record(frame(ethanol, step))
+    second = Recorder(tmp_path, ethanol, "{}", interval=10)
+    second.trim(20)
+    for step in (20, 30, 40):
+        second.record(frame(ethanol, step))
+    assert [int(row["step"]) for row in table(tmp_path)] == [0, 10, 20, 30, 40]
+    trajectory = mdtraj.load(str(tmp_path / TRAJECTORY), top=str(tmp_path / TOPOLOGY))
+    np.testing.assert_allclose(trajectory.time, np.array([0, 10, 20, 30, 40]) / 1000, atol=1e-6)
+
+
+def test_a_line_cut_off_by_a_crash_is_dropped(tmp_path: Path, ethanol: Structure) -> None:
+    first = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in (0, 10, 20):
+        first.record(frame(ethanol, step))
+    with (tmp_path / ENERGIES).open("a") as file:
+        file.write("30,0.0")
+    second = Recorder(tmp_path, ethanol, "{}", interval=10)
+    second.trim(20)
+    assert [int(row["step"]) for row in table(tmp_path)] == [0, 10, 20]
+
+
+def test_reset_sets_frames_aside(tmp_path: Path, ethanol: Structure) -> None:
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
+    recorder.record(frame(ethanol, 0))
+    recorder.record(frame(ethanol, 10))
+    recorder.start_over()
+    recorder.record(frame(ethanol, 0))
+    assert len(table(tmp_path)) == 1
+    assert len(table(tmp_path / "before-reset-1")) == 2
+
+
+def test_due_counts_down_to_the_interval(tmp_path: Path, ethanol: Structure) -> None:
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=100)
+    assert [recorder.due(step) for step in (0, 1, 99, 100)] == [100, 99, 1, 100]
+
+
+FULL_DISK = """
+import json, resource, signal, sys
+from pathlib import Path
+from studio.errors import StorageError
+from studio.recorder import CHECKPOINT, Recorder
+from studio.structure import Structure
+folder = Path(sys.argv[1])
+recorder = Recorder(folder, Structure.from_smiles("CCO"), "{}", 10)
+recorder.save_checkpoint(b"good")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    recorder.save_checkpoint(b"x" * 100_000)
+except StorageError as problem:
+    print(json.dumps(str(problem)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes the POSIX way")
+def test_a_full_disk_is_a_sentence_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "Free some space or choose another folder" in json.loads(done.stdout)
+    assert (tmp_path / CHECKPOINT).read_bytes() == b"good"
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path, ethanol: Structure) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="Cannot write to"):
+        Recorder(tmp_path / "file" / "run", ethanol, "{}", 10)

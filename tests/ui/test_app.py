@@ -1,0 +1,209 @@
+"""The app as a visitor meets it: the command, a browser without a network, the pocket example, and what can go wrong."""
+
+import io
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import free_port, wait_until
+from PIL import Image
+
+pytestmark = [pytest.mark.ui, pytest.mark.slow]
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+SAMPLES = "() => Bokeh.documents[0].get_model_by_name('samples').data.time.length"
+SIZES = {"1280x800": {"width": 1280, "height": 800}, "1920x1080": {"width": 1920, "height": 1080}}
+COMMAND = Path(sys.executable).with_name("potential-studio")
+PREPARING = 240.0
+"""Seconds for a first preparation of an example on a slow machine; from the cache it takes a few."""
+
+
+class App:
+    """The program itself, started by its command."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [COMMAND, "app", "--no-browser", "--port", str(free_port())], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert select.select([self.process.stdout], [], [], 30)[0], "no address within 30 s"
+        line = self.process.stdout.readline()
+        self.address = re.fullmatch(r"Potential Studio is at (http://localhost:\d+)\n", line)[1]
+
+    def workers(self):
+        """Process ids of the worker processes, oldest first."""
+        children = (Path(f"/proc/{self.process.pid}/task") / str(self.process.pid) / "children").read_text().split()
+        return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    def end(self):
+        """Ctrl-C; gives what it said at last."""
+        self.process.send_signal(signal.SIGTERM)
+        output, _ = self.process.communicate(timeout=30)
+        return output
+
+
+class Visit:
+    """A visitor's hands and eyes."""
+
+    def __init__(self, page):
+        self.page = page
+
+    @property
+    def canvas(self):
+        return np.asarray(Image.open(io.BytesIO(self.page.locator(".studio-viewer canvas").screenshot())).convert("L"), dtype=float)
+
+    @property
+    def samples(self):
+        return self.page.evaluate(SAMPLES)
+
+    @property
+    def picoseconds(self):
+        return float(self.page.locator(".clock b").inner_text().replace("\u2013", "0").replace("\u2009", ""))
+
+    @property
+    def alert(self):
+        found = self.page.locator("[role=alert]:visible")
+        return found.inner_text() if found.count() else ""
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def wait(self, condition, seconds=30.0):
+        wait_until(condition, self.page, seconds)
+
+    def moving(self):
+        """Whether simulated time passes."""
+        before = self.picoseconds
+        self.page.wait_for_timeout(1200)
+        return self.picoseconds > before
+
+
+@pytest.fixture
+def app():
+    app = App()
+    yield app
+    assert "Traceback" not in app.end()
+    assert app.process.returncode == 0
+
+
+@pytest.fixture
+def visit(app, browser, open_page):
+    """The page with its example playing; nothing leaves the machine, nothing is an error in the console."""
+    page, errors = open_page(browser), []
+    page.set_viewport_size(SIZES["1280x800"])
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app.address)
+    visit = Visit(page)
+    visit.wait(lambda: page.locator(".chip.playing").count() and visit.picoseconds > 0, PREPARING)
+    yield visit
+    assert errors == []
+
+
+@pytest.mark.timeout(600)
+def test_the_pocket_plays_by_itself_and_pause_pauses(visit):
+    visit.wait(lambda: visit.canvas.std() > 5)
+    before, samples = visit.canvas, visit.samples
+    visit.wait(lambda: visit.samples > samples)
+    visit.page.wait_for_timeout(500)
+    assert np.abs(visit.canvas - before).mean() > 0.1
+    visit.press("Pause")
+    visit.wait(lambda: visit.page.locator(".chip.paused").count())
+    visit.page.wait_for_timeout(700)
+    assert not visit.moving()
+    step = visit.page.locator(".clock small").inner_text()
+    visit.press("One step")
+    visit.wait(lambda: visit.page.locator(".clock small").inner_text() != step)
+    visit.press("Play")
+    visit.wait(visit.moving)
+    visit.press("Reset")
+    visit.wait(lambda: visit.picoseconds < 1.0)
+
+
+@pytest.mark.timeout(600)
+def test_it_fits_the_screen_and_is_photographed(visit):
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for name, size in SIZES.items():
+        visit.page.set_viewport_size(size)
+        visit.page.wait_for_timeout(2500)
+        assert visit.page.evaluate("document.documentElement.scrollHeight <= innerHeight && document.documentElement.scrollWidth <= innerWidth")
+        visit.page.screenshot(path=SCREENSHOTS / f"dark-{name}.png")
+    visit.press("Light page")
+    visit.page.wait_for_timeout(1500)
+    visit.page.screenshot(path=SCREENSHOTS / f"light-{name}.png")
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_worker_is_reported_and_recovered(app, visit):
+    visit.wait(lambda: visit.samples > 3)
+    os.kill(app.workers()[0], signal.SIGKILL)
+    visit.wait(lambda: "SIGKILL" in visit.alert)
+    assert "Recover" in visit.alert
+    visit.page.screenshot(path=SCREENSHOTS / "lost.png")
+    visit.press("Recover")
+    visit.wait(lambda: visit.page.locator(".chip.playing").count(), PREPARING)
+    visit.wait(visit.moving)
+    assert not visit.alert
+
+
+@pytest.mark.timeout(600)
+def test_bad_input_is_a_sentence_and_the_run_goes_on(visit):
+    visit.page.get_by_label("SMILES", exact=True).fill("C1CC(")
+    visit.page.get_by_label("SMILES", exact=True).press("Enter")
+    visit.wait(lambda: "SMILES" in visit.alert)
+    visit.page.screenshot(path=SCREENSHOTS / "refused.png")
+    visit.press("Dismiss")
+    upload = visit.page.locator("input[type=file]")
+    for name, data, words in (
+        ("empty.sdf", b"", "empty"),
+        ("cat.pdb", b"\x00\x01\x02" * 99, "binary"),
+        ("big.pdb", b"x" * 60_000_000, "60 MB"),
+        ("a.xyz", b"1", "format"),
+    ):
+        if len(data) > 50_000_000:
+            path = SCREENSHOTS / name
+            path.write_bytes(data)
+            upload.set_input_files(path)
+            path.unlink()
+        else:
+            upload.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
+        visit.wait(lambda words=words: words in visit.alert, 60)
+        visit.press("Dismiss")
+        visit.wait(lambda: not visit.alert)
+    field = visit.page.get_by_label("Temperature, K", exact=True)
+    field.fill("10000")
+    field.press("Enter")
+    visit.wait(lambda: "1500" in visit.alert)
+    assert "Traceback" not in visit.page.content()
+    visit.wait(visit.moving)
+
+
+@pytest.mark.timeout(600)
+def test_a_molecule_of_ones_own_by_the_network(visit):
+    visit.page.get_by_text(re.compile("^NNP \u00b7")).click()
+    visit.wait(lambda: visit.page.locator("table.card").count(), PREPARING)
+    visit.page.get_by_label("SMILES", exact=True).fill("CC(=O)Nc1ccc(O)cc1")
+    visit.page.get_by_label("SMILES", exact=True).press("Enter")
+    visit.wait(lambda: visit.page.locator(".title").inner_text() == "CC(=O)Nc1ccc(O)cc1", PREPARING)
+    visit.wait(visit.moving)
+    assert visit.page.locator(".paper svg").count() == 1
+    visit.page.wait_for_timeout(2000)
+    visit.page.screenshot(path=SCREENSHOTS / "own.png")
+
+
+def test_ctrl_c_ends_cleanly_and_takes_the_workers_along():
+    app = App()
+    end = time.monotonic() + 20
+    while not app.workers():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    workers = app.workers()
+    assert "Traceback" not in app.end()
+    assert app.process.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
