@@ -81,6 +81,11 @@ class Run:
         folder: Where trajectory, energies and checkpoints go; a folder with a checkpoint is continued. A temporary one,
             removed on `close`, when left out.
         structure: The prepared structure, where there is one already.
+
+    Attributes:
+        structure: The atoms as simulated; none until the worker is ready.
+        provenance: Methods, versions, hashes; empty until then.
+        frames: What moves, from the first moment on.
     """
 
     def __init__(self, recipe: Startable, folder: Path | None = None, structure: Structure | None = None) -> None:
@@ -88,7 +93,8 @@ class Run:
         self._temporary = tempfile.TemporaryDirectory(prefix="potential-studio-", ignore_cleanup_errors=True)
         self._memory = tempfile.TemporaryDirectory(prefix="potential-studio-", dir=_MEMORY if _MEMORY.is_dir() else None, ignore_cleanup_errors=True)
         self.folder = folder or Path(self._temporary.name)
-        self.structure: Structure | None = structure
+        self._prepared = structure
+        self.structure: Structure | None = None
         self.provenance: dict[str, str] = {}
         self.frames = RunFrames(self)
         self._shared: SharedFrames | None = None
@@ -115,7 +121,7 @@ class Run:
 
     def play(self) -> None:
         """Go on until told otherwise."""
-        self._tell(Play())
+        self._move(Play())
 
     def pause(self) -> None:
         """Stop after the current block of steps."""
@@ -123,7 +129,7 @@ class Run:
 
     def step(self, count: int = 1) -> None:
         """Go on by `count` steps, then pause."""
-        self._tell(Step(max(1, int(count))))
+        self._move(Step(max(1, int(count))))
 
     def reset(self) -> None:
         """Back to the start; recorded frames are set aside in the folder."""
@@ -144,8 +150,14 @@ class Run:
         self._tell(SetTemperature(validated(Kelvin, kelvin)))
 
     def recover(self) -> None:
-        """Start a new worker from the last checkpoint; does nothing while the old one lives and has a simulation."""
-        if self.status.state == "lost" or (self._status.state == "failed" and self._shared is None):
+        """After a failure, or the loss of the worker: back to the last good checkpoint, in a new process if need be.
+
+        Does nothing while the run is well.
+        """
+        state = self.status.state
+        if state == "failed" and self._shared is not None:
+            self.rollback()
+        elif state in ("failed", "lost"):
             self._process.end(patience=0.0)
             self._status = Status("preparing", "Starting a new worker")
             self._process = self._launch()
@@ -190,8 +202,13 @@ class Run:
         self._launches += 1
         self._shared = None
         process = _take_process()
-        process.send(Begin(self.recipe, self.folder, Path(self._memory.name) / f"frames-{self._launches}", self.structure))
+        process.send(Begin(self.recipe, self.folder, Path(self._memory.name) / f"frames-{self._launches}", self._prepared))
         return process
+
+    def _move(self, message: Play | Step) -> None:
+        self._tell(message)
+        if self._status.state == "paused":  # so that waiting for the end of the motion does not end before its start
+            self._status = Status("playing")
 
     def _tell(self, message: Message) -> None:
         self._hear()

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
@@ -201,7 +202,7 @@ class Worker:
             message = self._connection.recv()
             if isinstance(message, Close):
                 return False
-            self._guarded(lambda message=message: self._obey(message))
+            self._guarded(partial(self._obey, message))
         return True
 
     def _guarded(self, action: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         folder = str(tmp_path_factory.mktemp("cache"))
         patch.setenv("POTENTIAL_STUDIO_CACHE", folder)
+        patch.setenv("OMP_NUM_THREADS", "1")  # networks of small molecules are fastest on one thread, above all where tests share two cores
         yield folder
 
 

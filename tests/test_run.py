@@ -137,7 +137,7 @@ def test_a_step_that_blows_up_is_rolled_back_and_can_be_continued() -> None:
         assert "shorter time step" in status.message
         assert status.atoms
         assert np.isfinite(next_frame(run).positions).all(), "a frame that is not physics was shown"
-        run.rollback()
+        run.recover()
         assert run.wait("paused").state == "paused"
 
 

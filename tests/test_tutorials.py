@@ -13,7 +13,7 @@ TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("*.ipynb"))
 def executed(path: Path, checks: str) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(checks))
-    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(notebook, timeout=400, resources={"metadata": {"path": path.parent}}).execute()
     return notebook
 
 
@@ -29,6 +29,7 @@ print(len({round(b, 3) for b in barrier.values()}) == 3 and all(0 < b < 30 for b
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial(path: Path) -> None:
     notebook = executed(path, CHECKS[path.stem])

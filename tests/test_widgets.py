@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,12 @@ from widgets.plots import Plots, Series
 from widgets.store import Store
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+
+
+def run(work):
+    """Do `work` in an event loop of its own, also where the thread of the tests has one (Playwright's)."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 class FakeRun(Run):
@@ -76,7 +83,7 @@ class Desk:
 
     def open(self, work):
         """Do `work`, and let the run that it asks for become ready."""
-        asyncio.run(work)
+        run(work)
         self.runs[-1].now = Status("paused", "Ready", 1.0)
         self.store.refresh()
         self.store.refresh()
@@ -94,16 +101,16 @@ def frame(time=0.0, potential=0.0, **energies):
 
 
 def test_an_example_opens_and_plays_by_itself(desk):
-    run = desk.open(desk.system.choose_example("aspirin-vacuum"))
-    assert run.told[-1] == "play"
-    assert desk.store.run is run
+    played = desk.open(desk.system.choose_example("aspirin-vacuum"))
+    assert played.told[-1] == "play"
+    assert desk.store.run is played
     assert (desk.store.title, desk.store.status.state, desk.store.pending) == ("Aspirin in vacuum", "playing", None)
     assert desk.system.example.value == "aspirin-vacuum"
 
 
 def test_the_next_run_takes_over_only_when_it_is_ready(desk):
     first = desk.open(desk.system.choose_example("aspirin-vacuum"))
-    asyncio.run(desk.system.take_smiles("CCO"))
+    run(desk.system.take_smiles("CCO"))
     desk.store.refresh()
     assert desk.store.run is first
     assert first.told[-1] == "pause"
@@ -120,7 +127,7 @@ def test_the_next_run_takes_over_only_when_it_is_ready(desk):
 @pytest.mark.parametrize("state", ["failed", "lost"])
 def test_a_refused_system_leaves_the_present_one_as_it_was(desk, state):
     first = desk.open(desk.system.choose_example("aspirin-vacuum"))
-    asyncio.run(desk.system.take_smiles("CCO"))
+    run(desk.system.take_smiles("CCO"))
     desk.runs[-1].now = Status(state, "Silicon is not known.")
     desk.store.refresh()
     assert desk.said == ["Silicon is not known."]
@@ -139,7 +146,7 @@ def test_the_same_refusal_twice_is_said_twice(desk):
 
 def test_cancel_goes_on_with_what_was(desk):
     first = desk.open(desk.system.choose_example("aspirin-vacuum"))
-    asyncio.run(desk.system.take_smiles("CCO"))
+    run(desk.system.take_smiles("CCO"))
     desk.store.cancel()
     assert desk.store.pending is None
     assert first.told[-1] == "play"
@@ -150,7 +157,7 @@ def test_a_paused_run_stays_paused_after_a_refusal(desk):
     first = desk.open(desk.system.choose_example("aspirin-vacuum"))
     first.pause()
     desk.store.refresh()
-    asyncio.run(desk.system.take_smiles("CCO"))
+    run(desk.system.take_smiles("CCO"))
     desk.store.cancel()
     assert first.told[-1] == "pause"
 
@@ -159,31 +166,31 @@ def test_of_two_wishes_the_later_one_counts(desk):
     async def both():
         await asyncio.gather(desk.system.take_smiles("CC"), desk.system.take_smiles("CCO"))
 
-    asyncio.run(both())
+    run(both())
     desk.store.refresh()
     wanted = desk.store._next
-    late = next(run for run in desk.runs if run is not wanted)
+    late = next(each for each in desk.runs if each is not wanted)
     assert late.closed.wait(5)
     assert not wanted.closed.is_set()
 
 
 def test_another_view_reuses_the_prepared_atoms(desk):
-    run = desk.open(desk.system.choose_example("tyk2-water"))
+    played = desk.open(desk.system.choose_example("tyk2-water"))
     other = desk.open(desk.view.choose(Choice(View(resolution="nnp/mm"))))
-    assert other.given is run.structure
+    assert other.given is played.structure
     assert desk.open(desk.system.choose_example("aspirin-vacuum")).given is None
 
 
 @pytest.mark.parametrize("smiles", ["C1CC", "not a molecule", "C(C)(C)(C)(C)C", ""])
 def test_bad_smiles_raises_before_anything_runs(desk, smiles):
     with pytest.raises(StructureError):
-        asyncio.run(desk.system.take_smiles(smiles))
+        run(desk.system.take_smiles(smiles))
     assert desk.runs == []
 
 
 def test_an_unknown_example_lists_the_known(desk):
     with pytest.raises(PluginError, match="aspirin-vacuum"):
-        asyncio.run(desk.system.choose_example("unobtainium"))
+        run(desk.system.choose_example("unobtainium"))
 
 
 @pytest.mark.parametrize(
@@ -203,8 +210,8 @@ def test_file_names_are_made_safe(name, safe):
 
 def test_an_upload_is_kept_and_opened(desk, tmp_path):
     desk.system.ligand.value = "CCO"
-    run = desk.open(desk.system.take_file("../my ligand.pdb", b"ATOM"))
-    source = run.recipe.system.source
+    played = desk.open(desk.system.take_file("../my ligand.pdb", b"ATOM"))
+    source = played.recipe.system.source
     assert isinstance(source, FromFile)
     assert source.ligand_smiles == "CCO"
     assert (tmp_path / "1" / "my_ligand.pdb").read_bytes() == b"ATOM"
@@ -213,7 +220,7 @@ def test_an_upload_is_kept_and_opened(desk, tmp_path):
 
 def test_an_empty_upload_is_a_sentence(desk):
     with pytest.raises(StructureError, match="empty"):
-        asyncio.run(desk.system.take_file("x.sdf", b""))
+        run(desk.system.take_file("x.sdf", b""))
 
 
 def test_an_upload_comes_in_pieces_and_too_much_is_refused():
@@ -232,17 +239,17 @@ def test_an_upload_comes_in_pieces_and_too_much_is_refused():
 
 @pytest.mark.parametrize("kelvin", [-5.0, 0.0, 10_000.0, float("nan")])
 def test_a_temperature_that_cannot_be_is_refused_and_the_old_one_stays(desk, kelvin):
-    run = desk.open(desk.system.choose_example("aspirin-vacuum"))
-    told = list(run.told)
+    played = desk.open(desk.system.choose_example("aspirin-vacuum"))
+    told = list(played.told)
     with pytest.raises(SettingsError):
         desk.view.set_temperature(kelvin)
-    assert (desk.store.temperature, desk.view.kelvin.value, run.told) == (300.0, 300.0, told)
+    assert (desk.store.temperature, desk.view.kelvin.value, played.told) == (300.0, 300.0, told)
 
 
 def test_the_temperature_reaches_the_run_and_both_widgets(desk):
-    run = desk.open(desk.system.choose_example("aspirin-vacuum"))
+    played = desk.open(desk.system.choose_example("aspirin-vacuum"))
     desk.view.kelvin.value = 450.0
-    assert run.told[-1] == 450.0
+    assert played.told[-1] == 450.0
     assert desk.view.slider.value == 450.0
     desk.view.kelvin.value = 900.0
     assert (desk.store.temperature, desk.view.slider.value) == (900.0, 600.0)
@@ -251,16 +258,16 @@ def test_the_temperature_reaches_the_run_and_both_widgets(desk):
 def test_a_time_step_out_of_range_is_refused_and_the_field_goes_back(desk):
     desk.open(desk.system.choose_example("aspirin-vacuum"))
     with pytest.raises(SettingsError, match="timestep"):
-        asyncio.run(desk.view.choose(Choice(View(), -1.0)))
+        run(desk.view.choose(Choice(View(), -1.0)))
     assert desk.view.timestep.value == 2.0
     assert len(desk.runs) == 1
 
 
 def test_the_recovered_run_keeps_the_temperature(desk):
-    run = desk.open(desk.system.choose_example("aspirin-vacuum"))
+    played = desk.open(desk.system.choose_example("aspirin-vacuum"))
     desk.store.set_temperature(350.0)
     desk.store.recover()
-    assert run.told[-3:] == ["recover", 350.0, "play"]
+    assert played.told[-3:] == ["recover", 350.0, "play"]
 
 
 def test_a_small_molecule_alone_is_not_seen_as_a_mixture():
@@ -275,13 +282,13 @@ def test_levels_tell_atoms_and_measured_speed(desk):
     desk.open(desk.system.choose_example("tyk2-water"))
     desk.store.take(frame())
     desk.view.sync()
-    assert list(desk.view.resolution.options) == ["NNP \u00b7 9 atoms", "NNP/MM \u00b7 9 + 0 atoms", "MM \u00b7 9 atoms \u00b7 50 steps/s"]
+    assert list(desk.view.resolution.options) == ["NNP \u00b7 9 atoms", "NNP/MM \u00b7 9 + 0 atoms", "MM \u00b7 9 atoms \u00b7 50/s"]
 
 
 def test_closing_a_page_ends_its_workers(desk):
-    run = desk.open(desk.system.choose_example("aspirin-vacuum"))
+    played = desk.open(desk.system.choose_example("aspirin-vacuum"))
     desk.store.close()
-    assert run.closed.wait(5)
+    assert played.closed.wait(5)
 
 
 def test_the_guard_turns_errors_into_sentences_and_lets_the_end_pass(caplog):
@@ -402,5 +409,5 @@ def test_opening_never_blocks_the_page(desk):
             ticks.append(time.monotonic())
             await asyncio.sleep(0.01)
 
-    asyncio.run(scene())
+    run(scene())
     assert max(np.diff(ticks)) < 0.2

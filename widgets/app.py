@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import click
 
@@ -23,6 +24,8 @@ START = "tyk2-pocket"
 """The example that is open when the page opens."""
 TITLE = "Potential Studio"
 TRIES = 100
+LOGIN = Path(__file__).parent / "static" / "login.html"
+"""Panel's own login page asks the web for its pictures."""
 FORGET_MS = 3000
 """Wall time after which the runs of a closed page end."""
 
@@ -110,7 +113,8 @@ def _serve(address: Address, example: str, on_ready: Callable[[str], None] | Non
 
     viewer.serve_promptly()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    guarded = {"basic_auth": address.password, "cookie_secret": secrets.token_hex(32)} if address.password else {}
+    login = {"basic_auth": {"visitor": address.password}, "cookie_secret": secrets.token_hex(32), "basic_login_template": str(LOGIN)}
+    guarded = login if address.password else {}
     server = pn.serve(
         {"/": lambda: page.page(example)},
         address=address.host, port=address.port, title=TITLE, websocket_origin=address.origins, static_dirs=viewer.static_dirs(),

@@ -145,16 +145,18 @@ class Readouts:
 
     def refresh(self) -> None:
         """Show what is now."""
-        _set(self.panel, table_of(self.store.frame))
+        whole = self.store.recipe is not None and self.store.recipe.view.resolution == "nnp"
+        _set(self.panel, table_of(self.store.frame, ("network", "mm") if whole else ()))
 
 
-def table_of(frame: Frame | None) -> str:
+def table_of(frame: Frame | None, hidden: tuple[str, ...] = ()) -> str:
     """The numbers of a frame as a table.
 
     Args:
         frame: The newest, or none yet.
+        hidden: Energies not worth a row: zero, or the same as another.
     """
-    energies = frame.energies if frame else {}
+    energies = {name: value for name, value in frame.energies.items() if name not in hidden} if frame else {}
     moving = (("Time", frame.time, 3, "ps"), ("Temperature", frame.temperature, 0, "K")) if frame else ()
     speed = (("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, "ns/day")) if frame else ()
     rows = [*moving, *speed, *((ENERGIES.get(name, name), value / KJ_PER_KCAL, 1, "kcal/mol") for name, value in energies.items())]

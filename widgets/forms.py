@@ -68,7 +68,8 @@ class Upload:
     def __init__(self, on_file: Callable[[str, bytes], None], on_too_large: Callable[[str, float], None], css: list[str]) -> None:
         self._on_file, self._on_too_large = on_file, on_too_large
         self._pieces: list[bytes] = []
-        self.pane = UploadPane(stylesheets=css, margin=0, sizing_mode="stretch_width")
+        make: Callable[..., UploadPane] = UploadPane
+        self.pane = make(stylesheets=css, margin=0, sizing_mode="stretch_width")
         self.pane.on_msg(lambda event: self.hear(event.data))
 
     def hear(self, message: object) -> None:
@@ -269,7 +270,7 @@ class ViewForm:
             if recipe is not None:
                 self.choice = Choice(recipe.view, recipe.timestep)
                 self.resolution.param.update(options=self._levels(), value=recipe.view.resolution)
-                self.potential.value = recipe.view.potential
+                self.potential.param.update(value=recipe.view.potential, disabled=recipe.view.resolution == "mm")
                 self.timestep.value = recipe.timestep or TIMESTEPS[recipe.view.resolution]
 
     async def choose(self, choice: Choice) -> None:
@@ -291,7 +292,8 @@ class ViewForm:
             self.sync()
             raise
         self.choice = choice
-        await self.store.open(recipe)
+        if recipe != now or self.store.pending is not None:
+            await self.store.open(recipe)
 
     def set_temperature(self, kelvin: float) -> None:
         """Drive the thermostat to another temperature.
@@ -320,7 +322,7 @@ class ViewForm:
     def _level(self, resolution: Resolution) -> str:
         atoms, network, speed = self.store.sizes.get(resolution), self.store.sizes.get("nnp", 0), self.store.speeds.get(resolution)
         shared = f"{network:,} + {atoms - network:,} atoms" if atoms and resolution == "nnp/mm" else f"{atoms:,} atoms" if atoms else ""
-        parts = [RESOLUTIONS[resolution], shared, f"{speed:,.0f} steps/s" if speed else ""]
+        parts = [RESOLUTIONS[resolution], shared, f"{speed:,.0f}/s" if speed else ""]
         return " · ".join(filter(None, parts))
 
     @contextmanager

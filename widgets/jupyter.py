@@ -47,8 +47,8 @@ class Playable(Protocol):
     """A run, as far as a notebook needs it."""
 
     @property
-    def structure(self) -> Structure:
-        """What runs."""
+    def structure(self) -> Structure | None:
+        """What runs; none while it is being prepared."""
         ...
 
     @property
@@ -69,12 +69,16 @@ class Playable(Protocol):
         """Stop after this block of steps."""
         ...
 
-    def step(self, n: int = 1) -> None:
-        """Advance `n` steps."""
+    def step(self, count: int = 1) -> None:
+        """Advance `count` steps."""
         ...
 
     def reset(self) -> None:
         """Back to the start."""
+        ...
+
+    def recover(self) -> None:
+        """After a failure or the loss of the worker: back to the last good checkpoint."""
         ...
 
     def set_temperature(self, kelvin: float) -> None:
@@ -98,17 +102,15 @@ def show(source: Playable | FrameStream, structure: Structure | None = None, *, 
     if not 0 < rate <= MAX_RATE:
         raise SettingsError(f"rate is {rate:g}; a notebook takes more than 0 and at most {MAX_RATE:g} frames per second.")
     if isinstance(source, Playable):
-        return LiveView(molecule_view(structure or source.structure, highlight), source.frames, source, 1.0 / rate)
+        return LiveView(structure or source.structure, highlight, source.frames, source, 1.0 / rate)
     if structure is None:
         raise SettingsError("A stream holds positions only. Say what they are of: show(stream, structure).")
-    return LiveView(molecule_view(structure, highlight), source, None, 1.0 / rate)
+    return LiveView(structure, highlight, source, None, 1.0 / rate)
 
 
-def molecule_view(structure: Structure, highlight: tuple[int, ...] = ()) -> "NGLWidget":
-    """An `nglview.NGLWidget` that shows `structure`: cartoon, pocket or ligand as sticks, solvent as lines."""
-    nglview = _nglview()
-    view = nglview.NGLWidget()
-    view.add_component(nglview.TextStructure(to_pdb(structure)), default_representation=False)
+def put_molecule(view: "NGLWidget", structure: Structure, highlight: tuple[int, ...] = ()) -> None:
+    """Load `structure` into an nglview widget: cartoon, pocket or ligand as sticks, solvent as lines."""
+    view.add_component(_nglview().TextStructure(to_pdb(structure)), default_representation=False)
     view.add_representation("cartoon", selection="protein", color="#c3cedb")
     view.add_representation("line", selection="protein and not hydrogen", color="element")
     view.add_representation("line", selection="water", color="#9cc3e6")
@@ -116,8 +118,6 @@ def molecule_view(structure: Structure, highlight: tuple[int, ...] = ()) -> "NGL
     if len(highlight):
         view.add_representation("licorice", selection=list(highlight), color="#14b8a6", radius=0.34, disable_impostor=True, side="back")
     view.center()
-    view.layout.width = "100%"
-    return view
 
 
 def _nglview() -> ModuleType:
@@ -147,18 +147,23 @@ class LiveView:
     """The molecule, the buttons of its run if it has one, and the numbers; it stops when closed.
 
     Args:
-        view: The nglview widget.
+        structure: What the frames are positions of; none while the run prepares it.
+        highlight: Atom indices that stand out.
         frames: Where the newest frame is.
         run: Whose buttons are shown, or none.
         interval: Seconds between two frames at least.
     """
 
-    def __init__(self, view: "NGLWidget", frames: FrameStream, run: Playable | None, interval: float) -> None:
-        self.view, self.shown = view, 0
+    def __init__(self, structure: Structure | None, highlight: tuple[int, ...], frames: FrameStream, run: Playable | None, interval: float) -> None:
+        self.view, self.shown = _nglview().NGLWidget(), 0
+        self.view.layout.width = "100%"
+        self._highlight, self._loaded = highlight, False
+        if structure is not None:
+            self._load(structure)
         self._cursor, self._run, self._interval = frames.subscribe(), run, interval
         self._numbers, self._status = ipw.HTML(), ipw.Label()
         buttons = [] if run is None else [buttons_of(run), temperature_of(run)]
-        self.box = ipw.VBox([view, ipw.HBox(buttons), ipw.HBox([self._numbers, self._status])])
+        self.box = ipw.VBox([self.view, ipw.HBox(buttons), ipw.HBox([self._numbers, self._status])])
         self._task = _running_loop().create_task(self._stream())
         self._task.add_done_callback(self._ended)
 
@@ -181,9 +186,15 @@ class LiveView:
             self._show_newest()
             await asyncio.sleep(self._interval)
 
+    def _load(self, structure: Structure) -> None:
+        put_molecule(self.view, structure, self._highlight)
+        self._loaded = True
+
     def _show_newest(self) -> None:
         frame = self._cursor.latest()
-        if frame is not None:
+        if not self._loaded and self._run is not None and self._run.structure is not None:
+            self._load(self._run.structure)
+        if frame is not None and self._loaded:
             self.view.set_coordinates({0: angstrom(frame)})
             self._numbers.value = readout(frame)
             self.shown += 1
@@ -197,13 +208,14 @@ class LiveView:
 
 
 def buttons_of(run: Playable) -> ipw.HBox:
-    """Play, pause, one step, reset."""
+    """Play, pause, one step, reset, recover."""
     row = []
     actions: tuple[tuple[str, str, Callable[[], None]], ...] = (
         ("play", "Play", run.play),
         ("pause", "Pause", run.pause),
         ("step-forward", "One step", run.step),
         ("undo", "Reset", run.reset),
+        ("medkit", "Recover: back to the last checkpoint", run.recover),
     )
     for icon, tip, act in actions:
         button = ipw.Button(icon=icon, tooltip=tip, layout=ipw.Layout(width="3rem", flex="0 0 auto"))

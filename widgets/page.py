@@ -12,7 +12,7 @@ from typing import Any
 import panel as pn
 
 from studio import run as runs
-from studio.hybrid.view import View
+from studio.hybrid.view import Resolution, View
 from studio.plugins import potential_cards
 from studio.region import Region
 from studio.structure import Structure
@@ -25,8 +25,10 @@ from widgets.pump import Pump
 from widgets.store import Refusal, Store
 from widgets.viewer import Viewer
 
-FIRST_VIEW = View(resolution="mm")
-"""How the first system is seen: quick enough to be watched on two cores."""
+FIRST_VIEW = View(resolution="nnp/mm")
+"""How the first system is seen: what this program is for, and quick enough to be watched on two cores."""
+COMPONENTS: dict[Resolution, tuple[str, ...]] = {"nnp": ("potential",), "nnp/mm": ("potential", "network", "mm"), "mm": ("potential",)}
+"""Energies worth a line of their own: the others are zero or the same."""
 REFRESH_MS = 200
 """Wall time between two looks at the runs; numbers that change faster cannot be read."""
 
@@ -34,7 +36,7 @@ _open: set[Store] = set()
 
 
 def page(example: str) -> pn.Template:
-    """The app for one document; the example opens and plays as soon as the page stands.
+    """The app for one document; the example opens and plays by itself.
 
     Args:
         example: One of `studio.system.EXAMPLES`.
@@ -123,7 +125,7 @@ class Page:
             self.pump.connect(listener)
 
     def _live(self, example: str) -> None:
-        """Start the clocks, and the first run once the page stands."""
+        """Start the first run at once, and the clocks when the browser stands ready."""
         _open.add(self.store)
         if pn.state.curdoc is not None:
             pn.state.on_session_destroyed(lambda _session: self.close())
@@ -131,15 +133,15 @@ class Page:
         def begin() -> None:
             self.pump.start()
             pn.state.add_periodic_callback(self.refresh, period=REFRESH_MS).log = False
-            self.guard.start(self.system.choose_example(example))
 
+        self.guard.start(self.system.choose_example(example))
         pn.state.onload(begin)
 
     def _show_run(self) -> None:
         run, structure, recipe = self.store.run, self.store.structure, self.store.recipe
         if run is None or structure is None or recipe is None:
             return
-        self.plots.restart()
+        self.plots.restart(COMPONENTS[recipe.view.resolution])
         self.pump.watch(run.frames)
         self.viewer.show(structure, _glowing(structure, recipe.view.region) if recipe.view.resolution == "nnp/mm" else ())
         self.story.show(structure)

@@ -19,9 +19,9 @@ from studio.units import KJ_PER_KCAL
 FONT = "system-ui, sans-serif"
 ROLLOVER = 2000
 """Points kept: some minutes of watching."""
-NAMES = {"potential": "potential", "network": "network (NNP)", "mm": "MM", "kinetic": "kinetic"}
+NAMES = {"potential": "potential", "network": "network", "mm": "MM"}
 """Components that have a line, and what people call them."""
-COLOURS = {"potential": "#e69f00", "network": "#009e73", "mm": "#56b4e9", "kinetic": "#cc79a7"}
+COLOURS = {"potential": "#e69f00", "network": "#009e73", "mm": "#56b4e9"}
 """Okabe and Ito's palette, told apart by colour-blind eyes, on light and dark ground."""
 TEMPERATURE_COLOUR = "#d55e00"
 COLUMNS = ("time", "temperature", *NAMES)
@@ -82,11 +82,12 @@ class Plots:
 
     def __init__(self, css: list[str]) -> None:
         self.series = Series()
+        self._components: tuple[str, ...] = tuple(NAMES)
         self._shown: tuple[str, ...] = ("",)
         self.source = ColumnDataSource({name: [] for name in COLUMNS}, name="samples")
-        self._time = Range1d(0.0, 1.0)
-        self._ranges = {"energy": Range1d(-1.0, 1.0), "temperature": Range1d(200.0, 400.0)}
-        self.energy, self.temperature = (self._figure(self._ranges[name]) for name in ("energy", "temperature"))
+        self._time = Range1d(start=0.0, end=1.0)
+        self._ranges = {"energy": Range1d(start=-1.0, end=1.0), "temperature": Range1d(start=200.0, end=400.0)}
+        self.energy, self.temperature = (self._figure(self._ranges[name], ticks) for name, ticks in (("energy", 6), ("temperature", 4)))
         self._lines = {name: self._line(self.energy, name, COLOURS[name]) for name in NAMES}
         self._line(self.temperature, "temperature", TEMPERATURE_COLOUR)
         looks: dict[str, Any] = {"stylesheets": css, "margin": 0}
@@ -105,8 +106,13 @@ class Plots:
         """
         self.series.add(frame)
 
-    def restart(self) -> None:
-        """Another run: empty plots."""
+    def restart(self, components: tuple[str, ...] = tuple(NAMES)) -> None:
+        """Another run: empty plots.
+
+        Args:
+            components: Those worth a line; the run need not have them all.
+        """
+        self._components = components
         self.series.restart()
 
     def flush(self) -> None:
@@ -115,7 +121,7 @@ class Plots:
             self.source.data = {name: [] for name in COLUMNS}
         points = self.series.take()
         if points["time"]:
-            self.show_components(tuple(name for name in NAMES if name in self.series.origin and name != "kinetic"))
+            self.show_components(tuple(name for name in self._components if name in self.series.origin))
             self.source.stream(points, rollover=ROLLOVER)
             self._fit()
 
@@ -130,7 +136,7 @@ class Plots:
         self._shown = names
         for name, line in self._lines.items():
             line.visible = name in names
-        self._legend.object = _legend("Energy since the start, kcal/mol", {NAMES[name]: COLOURS[name] for name in names})
+        self._legend.object = _legend("Energy change, kcal/mol", {NAMES[name]: COLOURS[name] for name in names})
 
     def paint(self, dark: bool) -> None:
         """Text and grid for a dark or a light page.
@@ -155,7 +161,7 @@ class Plots:
             room = 0.08 * (high - low) or 1.0
             self._ranges[name].update(start=low - room, end=high + room)
 
-    def _figure(self, values: Range1d) -> figure:
+    def _figure(self, values: Range1d, ticks: int) -> figure:
         plot = figure(
             x_range=self._time, y_range=values, tools="", toolbar_location=None, sizing_mode="stretch_both", min_border_left=52, min_border_right=14,
             min_border_top=6, background_fill_color=None, border_fill_color=None, outline_line_color=None,
@@ -164,7 +170,7 @@ class Plots:
         for axis in plot.axis:
             axis.update(axis_label_text_font=FONT, axis_label_text_font_size="11px", axis_label_text_font_style="normal", minor_tick_line_color=None)
             axis.update(major_label_text_font=FONT, major_label_text_font_size="11px", major_tick_in=0, major_tick_out=4, axis_label_standoff=0)
-        plot.xaxis.ticker, plot.yaxis.ticker = BasicTicker(desired_num_ticks=6), BasicTicker(desired_num_ticks=4)
+        plot.xaxis.ticker, plot.yaxis.ticker = BasicTicker(desired_num_ticks=ticks), BasicTicker(desired_num_ticks=4)
         plot.yaxis.formatter = CustomJSTickFormatter(code="return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(6)).replace('-', '\u2212')")
         return plot
 

@@ -64,7 +64,8 @@ class Store(param.Parameterized):
     temperature = param.Number(default=300.0, doc="Of the thermostat, K.")
 
     def __init__(self, launch: Launch = launch) -> None:
-        super().__init__()
+        begin: Callable[[], None] = super().__init__
+        begin()
         self.frame: Frame | None = None
         self.sizes: dict[Resolution, int] = {}
         self.speeds: dict[Resolution, float] = {}

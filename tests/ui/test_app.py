@@ -68,8 +68,7 @@ class Visit:
 
     @property
     def alert(self):
-        found = self.page.locator("[role=alert]:visible")
-        return found.inner_text() if found.count() else ""
+        return " ".join(self.page.locator("[role=alert]:visible").all_inner_texts())
 
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).first.click()
@@ -144,7 +143,6 @@ def test_a_killed_worker_is_reported_and_recovered(app, visit):
     visit.wait(lambda: visit.samples > 3)
     os.kill(app.workers()[0], signal.SIGKILL)
     visit.wait(lambda: "SIGKILL" in visit.alert)
-    assert "Recover" in visit.alert
     visit.page.screenshot(path=SCREENSHOTS / "lost.png")
     visit.press("Recover")
     visit.wait(lambda: visit.page.locator(".chip.playing").count(), PREPARING)
