@@ -56,7 +56,9 @@ def test_an_example_runs_by_name(tmp_path: Path) -> None:
 
 def test_interrupt_ends_cleanly_and_resume_goes_on(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = subprocess.Popen([*COMMAND, "run", str(recipe), "--steps", "10000000", "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(recipe), "--steps", "10000000", "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     end = monotonic() + 60
     while monotonic() < end and not ((out / "energies.csv").exists() and len((out / "energies.csv").read_text().splitlines()) > 5):
         sleep(0.1)

@@ -175,9 +175,7 @@ def test_equals_openmm_ml_with_the_same_network(box: Case) -> None:
     with so3lr_calculator("float64") as calculator:
         molecule = ase.Atoms(numbers=structure.numbers[atoms], calculator=calculator)  # a molecule, not a crystal
         molecule.info["charge"] = 0.0
-        mixed = MLPotential("ase").createMixedSystem(
-            to_topology(structure), box.mm.system, [int(i) for i in atoms], aseAtoms=molecule, mlLongRange=False
-        )
+        mixed = MLPotential("ase").createMixedSystem(to_topology(structure), box.mm.system, [int(i) for i in atoms], aseAtoms=molecule, mlLongRange=False)
         theirs = [evaluate(mixed, positions) for positions in places]
     ours = [evaluate(box.model.system, positions) for positions in places]
     difference = [a.energy - b.energy for a, b in zip(theirs, ours, strict=True)]

@@ -142,7 +142,10 @@ def test_a_step_that_blows_up_is_rolled_back_and_can_be_continued() -> None:
 
 
 def test_a_system_that_cannot_be_made_is_a_sentence() -> None:
-    with Run(Dynamics(system=System(source=FromSmiles(smiles="C(C)(C)(C)(C)C")))) as run, pytest.raises(WorkerError, match="more bonds than its valence allows"):
+    with (
+        Run(Dynamics(system=System(source=FromSmiles(smiles="C(C)(C)(C)(C)C")))) as run,
+        pytest.raises(WorkerError, match="more bonds than its valence allows"),
+    ):
         run.wait("paused")
 
 

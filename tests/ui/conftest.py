@@ -1,28 +1,15 @@
 """A real browser whose network ends at this machine, and a server to point it at."""
 
-import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-import panel as pn
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, Route, sync_playwright
 
-from widgets.viewer import serve_promptly, static_dirs
+from tests.browser import ARGUMENTS, chromium, free_port, serve_page, wait_until
 
-ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-gpu-compositing",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+__all__ = ["free_port", "wait_until"]
+
 COUNT_CONTEXTS = """
 globalThis.contexts = [];
 const original = HTMLCanvasElement.prototype.getContext;
@@ -33,21 +20,6 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
 };
 globalThis.liveContexts = () => contexts.filter((context) => !context.isContextLost()).length;
 """
-
-
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    return found
-
-
-def wait_until(condition: Callable[[], object], page: Page, seconds: float = 20.0) -> None:
-    """Let the page live until `condition` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="session")
@@ -99,31 +71,15 @@ def page(browser: Browser, open_page: Callable[[Browser], Page]) -> Page:
     return open_page(browser)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[], object]], str]]:
     """Serve a Panel app on a free local port in a thread; gives its address."""
     servers = []
-    serve_promptly()
 
     def start(app: Callable[[], object]) -> str:
-        port = free_port()
-        servers.append(pn.serve(app, port=port, address="127.0.0.1", threaded=True, show=False, verbose=False, static_dirs=static_dirs()))
-        end = time.monotonic() + 10
-        while not listening(port):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        return f"http://127.0.0.1:{port}/"
+        server, address = serve_page(app)
+        servers.append(server)
+        return address
 
     yield start
     for server in servers:

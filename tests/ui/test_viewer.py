@@ -1,74 +1,15 @@
 """The 3D view in a real browser: it draws, moves, keeps its camera, never runs ahead of the page, and says why it is blank."""
 
 import io
-from pathlib import Path
 
 import numpy as np
-import panel as pn
 import pytest
-from conftest import wait_until
 from PIL import Image
 
 from studio.frame import Frame
-from studio.structure import Residue, Structure
-from widgets.pump import Pump
-from widgets.viewer import PATIENCE, Flow, Viewer, angstrom, scene_of
-
-
-def soaked(waters: int = 860) -> Structure:
-    """A drug-like molecule in a block of water: about 2,600 atoms."""
-    drug, water = Structure.from_smiles("CC(C)Cc1ccc(cc1)C(C)C(=O)O"), Structure.from_smiles("O")
-    side = int(np.ceil((waters + 60) ** (1 / 3)))
-    grid = (np.indices((side,) * 3).reshape(3, -1).T - (side - 1) / 2) * 0.31
-    places = grid[np.argsort(np.linalg.norm(grid, axis=1))][60 : 60 + waters]
-    positions = (places[:, None] + water.positions - water.positions.mean(axis=0)).reshape(-1, 3)
-    index = np.repeat(np.arange(waters), 3)
-    bonds = (3 * np.arange(waters)[:, None, None] + np.array([[0, 1], [0, 2]])).reshape(-1, 2)
-    solvent = Structure(
-        numbers=np.tile(water.numbers, waters), positions=positions, names=("O", "H1", "H2") * waters,
-        residues=tuple(Residue("HOH", str(i + 1), "W") for i in range(waters)), residue_index=index,
-        bonds=bonds, bond_orders=np.ones(2 * waters), formal_charges=np.zeros(3 * waters),
-    )  # fmt: skip
-    centred = drug.with_positions(drug.positions - drug.positions.mean(axis=0))
-    return centred.join(solvent)
-
-
-class Wobble:
-    """A stream that makes a frame whenever it is asked; `step` counts them, and atom 0 sits at x = step pm."""
-
-    def __init__(self, structure):
-        self.structure, self.step, self.noise = structure, 0, np.random.default_rng(0)
-
-    def subscribe(self):
-        return self
-
-    def publish(self, frame):
-        raise NotImplementedError
-
-    def latest(self):
-        self.step += 1
-        positions = (self.structure.positions + self.noise.normal(0, 0.006, self.structure.positions.shape)).astype(np.float32)
-        positions[0, 0] = self.step * 1e-3
-        return Frame(step=self.step, time=0.0, positions=positions)
-
-
-class Shown:
-    """An app with a viewer and a pump, reachable from the test."""
-
-    def __init__(self, structure):
-        self.structure, self.stream, self.errors = structure, Wobble(structure), []
-
-    def page(self):
-        self.viewer, self.pump, self.doc = Viewer(), Pump(self.errors.append), pn.state.curdoc
-        self.viewer.show(self.structure, highlight=range(10))
-        self.pump.connect(self.viewer.send)
-        self.pump.watch(self.stream)
-        self.pump.start()
-        self.layout = pn.Column(self.viewer.pane, sizing_mode="stretch_both", min_height=500)
-        return self.layout
-
-    def do(self, action):
-        self.doc.add_next_tick_callback(action)
+from studio.structure import Structure
+from tests.browser import Shown, resident_megabytes, soaked, wait_until
+from widgets.viewer import PATIENCE, Flow, angstrom, scene_of
 
 
 def picture(page):
@@ -87,10 +28,6 @@ def shown(serve, page):
     yield app
     assert app.errors == []
     assert app.viewer.pane.problem == ""
-
-
-def resident_megabytes():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 @pytest.mark.ui

@@ -1,0 +1,20 @@
+"""Example scripts run, and print what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PROMISED = {"strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"], "watch_from_python": ["set 300 K", "set 400 K", "Paused at"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_example(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
+    for words in PROMISED[script.stem]:
+        assert words in done.stdout
+    assert "Traceback" not in done.stderr
