@@ -8,6 +8,7 @@ makes the bracket zero at the structure that was coupled; no force depends on it
 called. This file knows MM systems and bound potentials and must not know recipes, workers or frames.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,10 @@ class RegionMM:
 
 
 class Correction:
-    """The bracket as a callback of `openmm.PythonForce`; remembers its last answer, so that reading the energy at
-    positions where the forces were just computed costs no second network call.
+    """The bracket as two callbacks of `openmm.PythonForce`: `begin` before the MM forces, `finish` after them.
+
+    The network runs on one core while OpenMM works out the MM forces on the others. The last answer is remembered, so that
+    reading the energy at positions where the forces were just computed costs no second network call.
 
     Args:
         potential: The network, bound to the region.
@@ -88,26 +91,36 @@ class Correction:
         self._potential, self._region_mm, self._make_whole, self._periodic = potential, region_mm, make_whole, periodic
         self._positions: Floats | None = None
         self._answer = EnergyForces(0.0, np.zeros_like(start))
+        self._pending: Future[tuple[EnergyForces, EnergyForces]] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self.terms = Terms()
         self.calls = 0
         self.reference = 0.0
         network, shadow = self._evaluate(start)
         self.reference = network.energy - shadow.energy
 
-    def __call__(self, state: "openmm.State") -> tuple[float, Floats]:
-        """Energy and forces of the bracket times lambda, as OpenMM asks for them."""
-        from openmm import unit
+    def begin(self, state: "openmm.State") -> tuple[float, Floats]:
+        """Start the evaluation in a thread of its own, so that OpenMM works out the MM forces meanwhile; adds nothing itself."""
+        positions = _positions_of(state)
+        if state.getParameters()[LAMBDA] != 0.0 and not self._known(positions):
+            whole = self._make_whole(positions, _box_of(state) if self._periodic else None)
+            self._pending, self._positions = self._thread.submit(self._evaluate, whole), positions
+        return 0.0, np.zeros_like(positions)
 
+    def finish(self, state: "openmm.State") -> tuple[float, Floats]:
+        """Energy and forces of the bracket times lambda, as OpenMM asks for them."""
         lam = state.getParameters()[LAMBDA]
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        if lam == 0.0:
-            return 0.0, np.zeros_like(positions)
-        if self._positions is None or not np.array_equal(positions, self._positions):
-            network, shadow = self._evaluate(self._make_whole(positions, _box_of(state) if self._periodic else None))
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            positions, self._positions = self._positions, None  # should the network fail, there is no answer for them
+            network, shadow = pending.result()
             self._positions = positions
             self.terms = Terms(network.energy - self.reference, shadow.energy)
             self._answer = EnergyForces(self.terms.bracket, network.forces - shadow.forces)
         return lam * self._answer.energy, lam * self._answer.forces
+
+    def _known(self, positions: Floats) -> bool:
+        return self._positions is not None and np.array_equal(positions, self._positions)
 
     def _evaluate(self, positions: Floats) -> tuple[EnergyForces, EnergyForces]:
         self.calls += 1
@@ -159,7 +172,7 @@ def couple(mm: MMSystem, atoms: Integers, potential: BoundPotential, lam: float 
     part = structure.take(atoms)
     make_whole = MakeWhole(part)
     correction = Correction(potential, RegionMM(mm, atoms), make_whole, make_whole(np.array(part.positions), structure.box), structure.box is not None)
-    system.addForce(_python_force(correction, atoms, lam, structure.box is not None))
+    _add_correction(system, correction, atoms, lam, structure.box is not None)
     provenance = mm.provenance | potential.provenance | {
         "coupling": "NNP/MM, delta form, mechanical embedding",
         "ml_atoms": str(len(atoms)),
@@ -202,7 +215,7 @@ def network_only(structure: Structure, potential: BoundPotential, hydrogen_mass:
         system.addParticle(float(mass))
     correction = Correction(potential, None, MakeWhole(structure), np.array(structure.positions), periodic=False)
     atoms = np.arange(len(structure))
-    system.addForce(_python_force(correction, atoms, 1.0, periodic=False))
+    _add_correction(system, correction, atoms, 1.0, periodic=False)
     if not structure.fixed.any():
         system.addForce(openmm.CMMotionRemover(100))
     provenance = potential.provenance | {
@@ -229,15 +242,23 @@ def _bonded() -> tuple[type, ...]:
     return (openmm.HarmonicBondForce, openmm.HarmonicAngleForce, openmm.PeriodicTorsionForce, openmm.RBTorsionForce, openmm.CMAPTorsionForce)
 
 
-def _python_force(correction: Correction, atoms: Integers, lam: float, periodic: bool) -> "openmm.PythonForce":
+def _add_correction(system: "openmm.System", correction: Correction, atoms: Integers, lam: float, periodic: bool) -> None:
+    """Put `begin` before all forces of `system` and `finish` after them: OpenMM evaluates forces in their order."""
     import openmm
 
-    force = openmm.PythonForce(correction, {LAMBDA: lam})
-    force.setName("NNP correction")
-    force.setParticles([int(i) for i in atoms])
-    force.setForceGroup(ForceGroup.NNP)
-    force.setUsesPeriodicBoundaryConditions(periodic)
-    return force
+    others = [openmm.XmlSerializer.clone(force) for force in system.getForces()]
+    while system.getNumForces():
+        system.removeForce(0)
+    ends = []
+    for callback, name in ((correction.begin, "NNP correction, begin"), (correction.finish, "NNP correction")):
+        force = openmm.PythonForce(callback, {LAMBDA: lam})
+        force.setName(name)
+        force.setParticles([int(i) for i in atoms])
+        force.setForceGroup(ForceGroup.NNP)
+        force.setUsesPeriodicBoundaryConditions(periodic)
+        ends.append(force)
+    for force in (ends[0], *others, ends[1]):
+        system.addForce(force)
 
 
 def _split_nonbonded(system: "openmm.System", force: "openmm.NonbondedForce") -> None:
@@ -294,6 +315,12 @@ def _check_charge(mm: MMSystem, atoms: Integers) -> None:
                 raise RegionError(
                     f"The region carries {charge:+.3f} e in the force field and {drawn:+d} e as drawn; expected the same. Check protonation and formal charges."
                 )
+
+
+def _positions_of(state: "openmm.State") -> Floats:
+    from openmm import unit
+
+    return np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
 
 
 def _box_of(state: "openmm.State") -> Floats:
