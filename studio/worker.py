@@ -29,8 +29,8 @@ FRAME_SECONDS = 1 / 30
 """Wall time between frames: display rate."""
 SAMPLE_SECONDS = 0.1
 """Least wall time between evaluations of the energy for the plots."""
-SAMPLE_STEPS = 50
-"""Least number of steps between them: each costs about a step, so that looking costs about 2 %."""
+SAMPLE_STEPS = 100
+"""Least number of steps between them: each costs about a step, so that looking costs about 1 %."""
 NICENESS = 5
 """The page and its server come first when cores are few."""
 

@@ -176,8 +176,12 @@ class View {
       this.component.updateRepresentations({ position: true });
       this.stage.viewer.requestRender();
     }
+    this.newest = message.frame;
+    if (this.painting) return; // two frames in one picture count as one
+    this.painting = true;
     requestAnimationFrame((start) => {
-      this.host.send({ type: "ack", frame: message.frame });
+      this.painting = false;
+      this.host.send({ type: "ack", frame: this.newest });
       requestAnimationFrame((end) => this.pace(end - start));
     });
   }
