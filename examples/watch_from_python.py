@@ -20,7 +20,9 @@ def main() -> None:
             sleep(3)
             frame = frames.latest()
             if frame is not None:
-                print(f"set {kelvin} K: {frame.time:.2f} ps, {frame.temperature:.0f} K, {frame.speed:.0f} steps/s, network {frame.energies['network']:.0f} kJ/mol")
+                print(
+                    f"set {kelvin} K: {frame.time:.2f} ps, {frame.temperature:.0f} K, {frame.speed:.0f} steps/s, network {frame.energies['network']:.0f} kJ/mol"
+                )
         run.pause()
         print(run.wait("paused").message)
 

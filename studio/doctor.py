@@ -72,7 +72,9 @@ def _weights() -> Iterator[Finding]:
 def _viewer() -> Iterator[Finding]:
     yield _nglview()
     browser = next((path for name in ("chromium", "google-chrome", "chrome", "firefox") if (path := shutil.which(name))), None)
-    advice = "The 3D view needs WebGL; if it stays blank, open chrome://gpu (or about:support in Firefox) and look for WebGL, or switch on hardware acceleration."
+    advice = (
+        "The 3D view needs WebGL; if it stays blank, open chrome://gpu (or about:support in Firefox) and look for WebGL, or switch on hardware acceleration."
+    )
     yield Finding("browser", True, f"{browser or 'none found on the path (any modern one will do)'}. {advice}")
 
 
@@ -105,5 +107,3 @@ def _disk() -> Iterator[Finding]:
     parent = next(path for path in (place, *place.parents) if path.exists())
     free = shutil.disk_usage(parent).free / 2**30
     yield Finding("cache", free > 1.0 and os.access(parent, os.W_OK), f"{place}, {free:.0f} GiB free")
-
-

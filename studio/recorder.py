@@ -12,7 +12,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import StorageError
 from studio.files import storage, write_atomic
 from studio.frame import Frame
 from studio.io import store, to_pdb

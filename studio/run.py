@@ -26,7 +26,7 @@ from studio.worker import Begin, Close, Message, Pause, Play, Ready, Reset, Roll
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 - where it exists, frames never touch a disk
+_MEMORY = Path("/dev/shm")
 _spare: list["_Process"] = []
 _spare_lock = Lock()
 
@@ -186,7 +186,7 @@ class Run:
         """End the worker (it writes a last checkpoint) and remove temporary files."""
         if self._status.state == "closed":
             return
-        self._process.end()
+        self._process.end(patience=5.0 if self._shared else 0.2)  # one that is still preparing has nothing to save
         self._status = Status("closed", "The run is closed")
         self._shared = None
         self._memory.cleanup()

@@ -26,7 +26,8 @@ Flags = NDArray[np.bool_]
 WATER_NAMES = frozenset({"HOH", "WAT", "SOL", "TIP3", "H2O", "DOD"})
 ION_NAMES = frozenset({"NA", "CL", "K", "LI", "RB", "CS", "F", "BR", "I", "MG", "CA", "ZN", "NA+", "CL-", "K+"})
 AMINO_NAMES = frozenset(
-    "ALA ARG ASH ASN ASP CYM CYS CYX GLH GLN GLU GLY HID HIE HIP HIS ILE LEU LYN LYS MET PHE PRO SER THR TRP TYR VAL ACE NME NMA NH2".split()
+    ("ALA", "ARG", "ASH", "ASN", "ASP", "CYM", "CYS", "CYX", "GLH", "GLN", "GLU", "GLY", "HID", "HIE", "HIP", "HIS", "ILE", "LEU", "LYN", "LYS")
+    + ("MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "ACE", "NME", "NMA", "NH2")
 )
 
 
@@ -202,21 +203,25 @@ class Structure:
     def join(self, *others: "Structure") -> "Structure":
         """This structure and `others` in one space (this one's box, droplet and title); spins are taken as uncoupled and high."""
         parts = (self, *others)
-        atoms = np.cumsum([0, *(len(p) for p in parts)])
-        residues = np.cumsum([0, *(len(p.residues) for p in parts)])
+        atoms = np.cumsum([0, *map(len, parts)])[:-1]
+        residues = np.cumsum([0, *(len(part.residues) for part in parts)])[:-1]
+
+        def glued(field_name: str, starts: Integers | None = None) -> NDArray[Any]:
+            return np.concatenate([getattr(part, field_name) + (0 if starts is None else starts[i]) for i, part in enumerate(parts)])
+
         return replace(
             self,
-            numbers=np.concatenate([p.numbers for p in parts]),
-            positions=np.concatenate([p.positions for p in parts]),
-            names=tuple(name for p in parts for name in p.names),
-            residues=tuple(residue for p in parts for residue in p.residues),
-            residue_index=np.concatenate([p.residue_index + start for p, start in zip(parts, residues, strict=False)]),
-            bonds=np.concatenate([p.bonds + start for p, start in zip(parts, atoms, strict=False)]),
-            bond_orders=np.concatenate([p.bond_orders for p in parts]),
-            formal_charges=np.concatenate([p.formal_charges for p in parts]),
-            fixed=np.concatenate([p.fixed for p in parts]),
-            multiplicity=1 + sum(p.multiplicity - 1 for p in parts),
-            notes=tuple(note for p in parts for note in p.notes),
+            numbers=glued("numbers"),
+            positions=glued("positions"),
+            names=sum((part.names for part in parts), ()),
+            residues=sum((part.residues for part in parts), ()),
+            residue_index=glued("residue_index", residues),
+            bonds=glued("bonds", atoms),
+            bond_orders=glued("bond_orders"),
+            formal_charges=glued("formal_charges"),
+            fixed=glued("fixed"),
+            multiplicity=1 + sum(part.multiplicity - 1 for part in parts),
+            notes=sum((part.notes for part in parts), ()),
         )
 
     @classmethod

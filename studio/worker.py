@@ -213,7 +213,7 @@ class Worker:
             raise
         except StudioError as problem:
             self._fail(str(problem), getattr(problem, "atoms", ()))
-        except Exception as problem:  # noqa: BLE001 - the outermost loop: a bug must reach the page as a sentence
+        except Exception as problem:
             logger.exception("unexpected failure")
             self._fail(f"Something went wrong that should not have ({type(problem).__name__}: {problem}). The run is paused; please report it.")
 

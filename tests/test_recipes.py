@@ -32,6 +32,9 @@ def test_every_recipe_survives_its_file(kind: str, tmp_path: Path) -> None:
     assert json.loads(path.read_text())["version"] == 1
 
 
+METHANE = '{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -39,13 +42,13 @@ def test_every_recipe_survives_its_file(kind: str, tmp_path: Path) -> None:
         ("[1, 2]", "is not a recipe"),
         ("{}", "is not a recipe"),
         ('{"kind": "dynamics"}', "system: Field required"),
-        ('{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}, "temprature": 3}', "temprature: Extra inputs"),
-        ('{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}, "temperature": -5}', "temperature: expected greater than or equal to 1, got -5"),
-        ('{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}, "temperature": 10000}', "temperature: expected less than or equal to 1500"),
-        ('{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}, "timestep": 1000}', "timestep: expected less than or equal to 20"),
-        ('{"kind": "dynamics", "system": {"source": {"kind": "smiles", "smiles": "C"}}, "view": {"region": {"kind": "blob"}}}', "expected a region of kind all, atoms"),
+        (METHANE + ', "temprature": 3}', "temprature: Extra inputs"),
+        (METHANE + ', "temperature": -5}', "temperature: expected greater than or equal to 1, got -5"),
+        (METHANE + ', "temperature": 10000}', "temperature: expected less than or equal to 1500"),
+        (METHANE + ', "timestep": 1000}', "timestep: expected less than or equal to 20"),
+        (METHANE + ', "view": {"region": {"kind": "blob"}}}', "expected a region of kind all, atoms"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_recipe_is_a_sentence_that_names_the_setting(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(text)

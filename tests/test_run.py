@@ -89,7 +89,7 @@ def test_temperature_changes_while_it_runs(run: Run) -> None:
 
 @pytest.mark.parametrize("kelvin", [-5.0, 10_000.0, float("nan")])
 def test_impossible_temperatures_are_refused_and_nothing_changes(run: Run, kelvin: float) -> None:
-    with pytest.raises(SettingsError, match="(?i)expected .* got|finite"):
+    with pytest.raises(SettingsError, match=r"(?i)expected .* got|finite"):
         run.set_temperature(kelvin)
     assert run.status.state == "paused"
 

@@ -104,5 +104,5 @@ def test_degrees_of_freedom_leave_out_fixed_atoms_constraints_and_the_centre_of_
 
 
 def test_unknown_platform_lists_the_known(ethanol: Model) -> None:
-    with pytest.raises(SettingsError, match="'Abacus' is not available here; expected one of .*Reference"):
+    with pytest.raises(SettingsError, match=r"'Abacus' is not available here; expected one of .*Reference"):
         OpenMMSimulation(ethanol, Thermostat(), "Abacus")

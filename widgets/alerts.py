@@ -1,6 +1,6 @@
 """Alerts: what went wrong, as a sentence in its place, with a way out - and the guard that turns errors into such sentences.
 
-Knows sentences and buttons and must not know what failed. The guard is the one place in `widgets` that catches everything.
+Knows sentences and buttons and must not know what failed. `Handed` is the one place in `widgets` that catches everything.
 """
 
 import asyncio
@@ -74,7 +74,24 @@ class Alert(pn.Column):
         return button
 
 
-class Guard(AbstractContextManager[None]):
+class Handed(AbstractContextManager[None]):
+    """What goes wrong inside is handed to `report` and ends there; what ends the process passes.
+
+    Args:
+        report: Called with the error.
+    """
+
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        self.report = report
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.report(error)
+        return True
+
+
+class Guard(Handed):
     """Whatever is raised inside becomes a sentence; the page goes on. Serves any number of times.
 
     Args:
@@ -82,22 +99,17 @@ class Guard(AbstractContextManager[None]):
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(self._tell)
         self._say = say
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def report(self, error: BaseException) -> None:
+    def _tell(self, error: Exception) -> None:
         """Say what went wrong; what nobody foresaw is logged with its traceback."""
         if isinstance(error, StudioError):
             self._say(str(error))
         else:
             logger.error("unexpected failure in the page", exc_info=error)
             self._say(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"))
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self.report(error)
-        return True
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin `work` under this guard and do not wait for it.

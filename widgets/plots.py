@@ -174,7 +174,7 @@ class Plots:
         plot.yaxis.formatter = CustomJSTickFormatter(code="return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(6)).replace('-', '\u2212')")
         return plot
 
-    def _line(self, plot: figure, name: str, colour: str) -> Any:  # noqa: ANN401 - bokeh has a type for it that cannot be named at run time
+    def _line(self, plot: figure, name: str, colour: str) -> Any:
         line = plot.line("time", name, source=self.source, color=colour, line_width=1.6, name=name)
         unit = "K" if name == "temperature" else "kcal/mol"
         tips = [(NAMES.get(name, name), f"@{name}{{0.0}} {unit}"), ("time", "@time{0.000} ps")]

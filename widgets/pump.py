@@ -7,33 +7,15 @@ listener raises goes to `on_error`, never into the event loop.
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 import panel as pn
 
 from studio.frame import Frame, FrameStream, Subscription
+from widgets.alerts import Handed
 
 Listener = Callable[[Frame], None]
 Undo = Callable[[], None]
-
-
-class Handed(AbstractContextManager[None]):
-    """What goes wrong inside is handed to `report` and ends there; what ends the process passes.
-
-    Args:
-        report: Called with the error.
-    """
-
-    def __init__(self, report: Callable[[Exception], None]) -> None:
-        self.report = report
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self.report(error)
-        return True
 
 
 class Pump:

@@ -1,0 +1,1 @@
+"""Hybrid: some atoms by a network, the rest by MM - and the view that says which."""

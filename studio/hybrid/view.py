@@ -65,15 +65,17 @@ class View(BaseModel):
         part = structure.take(atoms)
         if len(part) < len(structure):
             part = part.with_notes(f"{len(structure) - len(part)} atoms around {self.region} were left out: NNP describes {len(part)} atoms in vacuum.")
-        tell(0.9, f"Loading {self.potential}")
-        return network_only(part, self._load().bind(part, device=self.device), system.forcefield.hydrogen_mass)
+        potential = self._load()
+        tell(0.9, f"Loading {potential.card.title}")
+        return network_only(part, potential.bind(part, device=self.device), system.forcefield.hydrogen_mass)
 
     def _hybrid(self, mm: MMSystem, tell: Progress) -> Model:
         atoms = self.region.select(mm.structure)
         if len(atoms) == len(mm.structure):
             raise UnsupportedError("The region holds every atom, so that nothing is left for MM. Choose NNP, or a smaller region.")
-        tell(0.9, f"Loading {self.potential}")
-        return couple(mm, atoms, self._load().bind(mm.structure, atoms, self.device))
+        potential = self._load()
+        tell(0.9, f"Loading {potential.card.title}")
+        return couple(mm, atoms, potential.bind(mm.structure, atoms, self.device))
 
     def _load(self) -> Potential:
         potential = plugins.load("studio.potentials", self.potential)()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from studio.errors import SimulationError, StudioError
 from studio.frame import Frame
-from studio.hybrid.view import TIMESTEPS, Progress, View
+from studio.hybrid.view import TIMESTEPS, Progress, Resolution, View
 from studio.io import store
 from studio.recipes.base import OnFrame, Recipe
 from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, STRUCTURE, Recorder
@@ -22,6 +22,8 @@ from studio.structure import Structure
 from studio.system import System
 from studio.units import Femtosecond, Kelvin, PerPicosecond
 
+RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100}
+"""Iterations of minimisation that cost about a second each way; prepared systems come relaxed by MM."""
 _NOWHERE = np.zeros((0, 3), np.float32)
 
 
@@ -36,7 +38,7 @@ class Dynamics(Recipe):
         timestep: Length of a step, fs; what the resolution bears when left out.
         steps: Steps in all.
         interval: Steps between recorded frames.
-        minimise: Iterations of minimisation before the start.
+        minimise: Iterations of minimisation before the start; what the resolution can afford when left out.
         seed: Of velocities and thermostat.
     """
 
@@ -49,7 +51,7 @@ class Dynamics(Recipe):
     timestep: Femtosecond | None = None
     steps: Annotated[int, Field(ge=0, le=10**10)] = 10_000
     interval: Annotated[int, Field(ge=1, le=10**6)] = 100
-    minimise: Annotated[int, Field(ge=0, le=10_000)] = 100
+    minimise: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
     def simulation(self, structure: Structure | None = None, progress: Progress | None = None) -> OpenMMSimulation:
@@ -66,9 +68,10 @@ class Dynamics(Recipe):
         model = self.view.build(self.system, structure, progress)
         step = self.timestep or TIMESTEPS[self.view.resolution]
         simulation = OpenMMSimulation(model, Thermostat(self.temperature, self.friction, step, self.seed))
-        if self.minimise:
+        iterations = RELAXING[self.view.resolution] if self.minimise is None else self.minimise
+        if iterations:
             tell(0.95, "Relaxing the start")
-            simulation.minimise(self.minimise, lambda n, _energy: n % 10 > 0 or tell(0.95, f"Relaxing the start, iteration {n} of {self.minimise}") is None)
+            simulation.minimise(iterations, lambda n, _energy: n % 10 > 0 or tell(0.95, f"Relaxing the start, iteration {n} of {iterations}") is None)
         return simulation
 
     def run(
