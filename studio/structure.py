@@ -25,10 +25,11 @@ Flags = NDArray[np.bool_]
 
 WATER_NAMES = frozenset({"HOH", "WAT", "SOL", "TIP3", "H2O", "DOD"})
 ION_NAMES = frozenset({"NA", "CL", "K", "LI", "RB", "CS", "F", "BR", "I", "MG", "CA", "ZN", "NA+", "CL-", "K+"})
-AMINO_NAMES = frozenset(
-    ("ALA", "ARG", "ASH", "ASN", "ASP", "CYM", "CYS", "CYX", "GLH", "GLN", "GLU", "GLY", "HID", "HIE", "HIP", "HIS", "ILE", "LEU", "LYN", "LYS")
-    + ("MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "ACE", "NME", "NMA", "NH2")
-)
+CAP_NAMES = frozenset({"ACE", "NME", "NMA", "NH2"})
+AMINO_NAMES = CAP_NAMES | {
+    "ALA", "ARG", "ASH", "ASN", "ASP", "CYM", "CYS", "CYX", "GLH", "GLN", "GLU", "GLY", "HID", "HIE",
+    "HIP", "HIS", "ILE", "LEU", "LYN", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
