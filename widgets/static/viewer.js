@@ -107,18 +107,38 @@ class View {
     this.host.send({ type: "ready", serial: this.serial });
   }
 
-  /** Turn the camera to the focus: from outside, where the rest of the molecule does not stand in front; a molecule alone lies flat. */
+  /** Turn the camera to the focus: face on, and from where the least of the rest stands in front of it; a molecule alone lies level. */
   aim() {
     const { structure } = this.component;
     const { focus } = this.host.get("scene");
-    const sele = focus.length ? new this.NGL.Selection(atoms(focus)) : undefined;
-    const outward = structure.atomCenter(sele).sub(structure.atomCenter());
+    const inside = focus.length > 0 && focus.length < structure.atomCount;
+    const sele = inside ? new this.NGL.Selection(atoms(focus)) : undefined;
     const turn = new this.NGL.Quaternion();
-    if (outward.length() > 1) turn.setFromUnitVectors(outward.normalize(), new this.NGL.Vector3(0, 0, 1));
+    if (inside) turn.setFromUnitVectors(this.clearest(focus), new this.NGL.Vector3(0, 0, 1));
     else turn.set(0, 0, Math.SQRT1_2, Math.SQRT1_2).multiply(structure.getPrincipalAxes().getRotationQuaternion()); // the long axis lies level
     this.stage.animationControls.rotate(turn, 0);
-    const room = outward.length() > 1 ? 1.7 : 1.15;
-    this.stage.animationControls.zoomMove(this.component.getCenter(sele?.string), room * this.component.getZoom(sele?.string), 0);
+    this.stage.animationControls.zoomMove(this.component.getCenter(sele?.string), (inside ? 1.6 : 1.15) * this.component.getZoom(sele?.string), 0);
+  }
+
+  /** The direction, of many on a sphere, along which the fewest atoms stand before the focus and in which it spreads least. */
+  clearest(focus) {
+    const { x, y, z } = this.component.structure.atomStore;
+    const centre = [x, y, z].map((axis) => focus.reduce((sum, atom) => sum + axis[atom], 0) / focus.length);
+    const from = (atom) => [x[atom] - centre[0], y[atom] - centre[1], z[atom] - centre[2]];
+    const own = focus.map(from);
+    const reach = Math.max(...own.map((v) => v[0] ** 2 + v[1] ** 2 + v[2] ** 2));
+    const others = this.host.get("scene").protein.map(from);
+    const along = (v, d) => v[0] * d[0] + v[1] * d[1] + v[2] * d[2];
+    const cost = (d) => {
+      const inFront = others.filter((v) => along(v, d) > 0 && along(v, v) - along(v, d) ** 2 < reach).length;
+      return inFront / (others.length || 1) + own.reduce((sum, v) => sum + along(v, d) ** 2, 0) / (own.length * reach || 1);
+    };
+    const directions = Array.from({ length: 200 }, (_, k) => {
+      const [height, angle] = [1 - (2 * k + 1) / 200, k * Math.PI * (3 - Math.sqrt(5))]; // a Fibonacci spiral covers the sphere evenly
+      const radius = Math.sqrt(1 - height * height);
+      return [radius * Math.cos(angle), radius * Math.sin(angle), height];
+    });
+    return new this.NGL.Vector3(...directions.reduce((best, d) => (cost(d) < cost(best) ? d : best)));
   }
 
   /** Say for every kind of atom how it looks. */
@@ -165,7 +185,7 @@ class View {
     this.sharpness = sharpness;
     this.lag = 16;
     this.stage.viewer.renderer.setPixelRatio(sharpness * window.devicePixelRatio); // NGL itself knows no such setting
-    this.stage.viewer.requestRender();
+    this.stage.viewer.render(); // now, not with the next frame: the resize has wiped the canvas
   }
 
   /** Move the atoms, then acknowledge once the browser is ready to paint: a hidden or busy page asks for nothing. */
