@@ -21,38 +21,14 @@ from studio.frame import Frame, LocalFrames
 from studio.structure import Structure
 from widgets.jupyter import angstrom, readout, show
 
-CELL = '''
-import asyncio, numpy as np
-from types import SimpleNamespace
+CELL = """
 import widgets
-from studio.frame import Frame, LocalFrames
-from studio.structure import Structure
+from studio import Dynamics, Run, View
+from studio.system import example
 
-class FakeRun:
-    """Shakes a molecule while it plays."""
-    def __init__(self):
-        self.structure, self.frames = Structure.from_smiles("CC(C)Cc1ccc(cc1)C(C)C(=O)O"), LocalFrames()
-        self.status, self.count = SimpleNamespace(state="paused", message=""), 0
-        self.task = asyncio.get_running_loop().create_task(self.work())
-    async def work(self):
-        while True:
-            if self.status.state == "playing":
-                self.step()
-            await asyncio.sleep(0.05)
-    def step(self, n=1):
-        self.count += n
-        noise = np.random.default_rng(self.count).normal(0, 0.03, self.structure.positions.shape)
-        positions = (self.structure.positions + noise).astype(np.float32)
-        self.frames.publish(Frame(step=self.count, time=self.count * 1e-3, positions=positions, energies={"potential": -41.84}, temperature=300))
-    def play(self): self.status.state = "playing"
-    def pause(self): self.status.state = "paused"
-    def reset(self): self.count = 0
-    def set_temperature(self, kelvin): self.kelvin = kelvin
-
-run = FakeRun()
-live = widgets.show(run)
-live
-'''
+run = Run(Dynamics(system=example("aspirin-vacuum").system, view=View(resolution="nnp")))
+widgets.show(run)
+"""
 
 
 @pytest.fixture
@@ -96,25 +72,26 @@ def picture(page):
 
 @pytest.mark.ui
 @pytest.mark.slow
-def test_nglview_streams_in_jupyterlab(lab, page):
+def test_a_run_streams_into_nglview_in_jupyterlab(lab, page):
     page.goto(lab)
     page.locator(".jp-CodeCell .cm-content").first.click(timeout=60_000)
     page.keyboard.press("Shift+Enter")
-    page.locator(".jp-OutputArea canvas").first.wait_for(timeout=60_000)
+    page.get_by_text("Ready at 0.00 ps").wait_for(timeout=90_000)
+    page.locator(".jp-OutputArea canvas").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     still = picture(page)
     assert still.std() > 5
     page.get_by_title("Play", exact=True).click()
-    page.get_by_text("-10.0 kcal/mol").wait_for(timeout=15_000)
+    page.get_by_text("kcal/mol").wait_for(timeout=15_000)
     wait_until(lambda: np.abs(picture(page) - still).max() > 30, page)
     page.get_by_title("Pause", exact=True).click()
-    page.locator(".jp-OutputArea").get_by_text("paused", exact=True).wait_for(timeout=15_000)
+    page.get_by_text("Paused at").wait_for(timeout=15_000)
 
 
 def a_run(state="paused"):
     calls = []
     structure = Structure.from_smiles("CCO")
-    names = ("play", "pause", "step", "reset", "set_temperature")
+    names = ("play", "pause", "step", "reset", "recover", "set_temperature")
     acts = {name: lambda *arguments, name=name: calls.append((name, *arguments)) for name in names}
     return SimpleNamespace(structure=structure, frames=LocalFrames(), status=SimpleNamespace(state=state, message=""), calls=calls, **acts)
 
@@ -169,7 +146,7 @@ class TestWithoutABrowser:
             live.close()
 
         run_cell(notebook)
-        assert run.calls == [("play",), ("pause",), ("step",), ("reset",), ("set_temperature", 350.0)]
+        assert run.calls == [("play",), ("pause",), ("step",), ("reset",), ("recover",), ("set_temperature", 350.0)]
 
     def test_what_cannot_be_shown_is_said(self):
         with pytest.raises(SettingsError, match="show\\(stream, structure\\)"):
