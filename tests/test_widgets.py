@@ -275,6 +275,21 @@ def test_a_small_molecule_alone_is_not_seen_as_a_mixture():
     mixed = View(resolution="nnp/mm")
     assert fitting(alone, mixed).resolution == "nnp"
     assert fitting(EXAMPLES["tyk2-pocket"].system, mixed) == mixed
+
+
+@pytest.mark.parametrize(
+    ("system", "before", "after"),
+    [
+        (EXAMPLES["tyk2-water"].system, "nnp", "nnp/mm"),
+        (EXAMPLES["tyk2-water"].system, "mm", "mm"),
+        (System(source=FromFile(path="drug.sdf")), "nnp/mm", "nnp"),
+        (System(source=FromFile(path="peptide.pdb")), "nnp/mm", "mm"),
+        (System(source=FromFile(path="peptide.pdb")), "nnp", "mm"),
+        (System(source=FromFile(path="complex.pdb"), surroundings=Pocket()), "nnp", "nnp/mm"),
+    ],
+)
+def test_what_is_opened_is_seen_in_a_way_that_fits(system, before, after):
+    assert fitting(system, View(resolution=before)).resolution == after
     assert isinstance(EXAMPLES["tyk2-pocket"].system.surroundings, Pocket)
 
 

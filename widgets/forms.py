@@ -130,14 +130,21 @@ class Choice:
 
 
 def fitting(system: System, view: View) -> View:
-    """`view`, or the nearest one that a system allows: a small molecule by itself has nothing left for MM.
+    """`view`, or the nearest one that fits what is opened.
+
+    A small molecule by itself has nothing left for MM; surroundings that were asked for are to be seen; and what a PDB file
+    holds is not known before it is read, so that it starts by MM, which takes everything.
 
     Args:
-        system: What is seen.
+        system: What is opened.
         view: How the user saw the last one.
     """
-    alone = isinstance(system.surroundings, Vacuum | Implicit) and isinstance(system.source, FromSmiles)
-    return view.model_copy(update={"resolution": "nnp"}) if alone and view.resolution == "nnp/mm" else view
+    source, bare = system.source, isinstance(system.surroundings, Vacuum | Implicit)
+    small = isinstance(source, FromSmiles) or (isinstance(source, FromFile) and Path(source.path).suffix.lower() in (".sdf", ".mol"))
+    wanted: dict[Resolution, Resolution] = {"nnp": "nnp/mm"}
+    if bare:
+        wanted = {"nnp/mm": "nnp"} if small else {"nnp/mm": "mm", "nnp": "mm"}
+    return view.model_copy(update={"resolution": wanted.get(view.resolution, view.resolution)})
 
 
 class SystemForm:
