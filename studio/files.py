@@ -20,6 +20,8 @@ def storage(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except StorageError:
+        raise  # says better what is wrong
     except OSError as problem:
         raise StorageError(
             f"Cannot write to {folder}: {problem.strerror or problem}. Free some space or choose another folder; what was written before is kept."

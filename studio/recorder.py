@@ -10,8 +10,9 @@ import os
 from errno import ENOSPC
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from studio.errors import StorageError
 from studio.files import storage, write_atomic
 from studio.frame import Frame
 from studio.io import store, to_pdb
@@ -112,8 +113,8 @@ class Recorder:
             return
         with storage(self.folder):
             path = self.folder / ENERGIES
-            header, *rows = path.read_text(encoding="utf-8").splitlines()
-            kept = [row for row in rows if row.count(",") == header.count(",") and int(row.split(",")[0]) <= step]
+            header, *rows = _lines(path)
+            kept = [row for row in rows if row.count(",") == header.count(",") and 0 <= _step_of(row) <= step]
             write_atomic(path, "\n".join([header, *kept, ""]).encode())
             _trim_trajectory(self.folder / TRAJECTORY, step)
         self._trajectory = None
@@ -152,12 +153,19 @@ class Recorder:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
 
+def _lines(energies: Path) -> list[str]:
+    return energies.read_text(encoding="utf-8", errors="replace").splitlines() if energies.exists() else []
+
+
+def _step_of(row: str) -> int:
+    """The step that a row of the table begins with, or -1 if it is not a row (its end was cut off, or it is damaged)."""
+    first = row.split(",", 1)[0]
+    return int(first) if first.isdecimal() else -1
+
+
 def _last_step(energies: Path) -> int:
     """The last step in the table, or -1."""
-    if not energies.exists():
-        return -1
-    lines = energies.read_text(encoding="utf-8").splitlines()
-    return int(lines[-1].split(",")[0]) if len(lines) > 1 else -1
+    return max(map(_step_of, _lines(energies)), default=-1)
 
 
 def _open_trajectory(path: Path, structure: Structure, first: Frame, interval: int) -> "XTCFile":
@@ -181,10 +189,22 @@ def _vectors(frame: Frame) -> list[Any] | None:
 
 
 def _frames_in(path: Path) -> int:
+    return len(_read_trajectory(path)[2])
+
+
+def _read_trajectory(path: Path) -> tuple[Any, Any, Any, Any]:
+    """Positions, times, steps and boxes of all frames.
+
+    Raises:
+        StorageError: Not a trajectory, or a damaged one.
+    """
     from mdtraj.formats import XTCTrajectoryFile
 
-    with XTCTrajectoryFile(str(path)) as file:
-        return len(file)
+    try:
+        with XTCTrajectoryFile(str(path)) as file:
+            return cast(tuple[Any, Any, Any, Any], file.read())
+    except (OSError, RuntimeError) as problem:
+        raise StorageError(f"{path} is damaged and cannot be continued. Move it out of the folder to go on without its frames.") from problem
 
 
 def _trim_trajectory(path: Path, step: int) -> None:
@@ -192,8 +212,7 @@ def _trim_trajectory(path: Path, step: int) -> None:
 
     if not path.exists():
         return
-    with XTCTrajectoryFile(str(path)) as file:
-        positions, time, steps, box = file.read()
+    positions, time, steps, box = _read_trajectory(path)
     kept = steps <= step
     part = path.with_name("trimmed.xtc")
     with XTCTrajectoryFile(str(part), "w") as file:

@@ -135,14 +135,12 @@ class OpenMMSimulation:
         start = perf_counter()
         try:
             self._integrate(steps)
+            self._note_speed(steps, perf_counter() - start)
             frame = self._look(sample)
             if steps:
                 self._check_calm()
         except SimulationError as problem:
             raise self._diagnose(before, steps, str(problem)) from problem
-        if steps:
-            now = steps / max(perf_counter() - start, 1e-9)
-            self.speed = now if self.speed == 0.0 else 0.8 * self.speed + 0.2 * now
         return frame
 
     def minimise(self, iterations: int, on_step: Callable[[int, float], bool] | None = None) -> Frame:
@@ -232,6 +230,11 @@ class OpenMMSimulation:
         except openmm.OpenMMException as problem:
             raise _unstable(problem) from problem
         self.step += steps
+
+    def _note_speed(self, steps: int, seconds: float) -> None:
+        if steps:
+            now = steps / max(seconds, 1e-9)
+            self.speed = now if self.speed == 0.0 else 0.8 * self.speed + 0.2 * now
 
     def _look(self, sample: bool) -> Frame:
         import openmm

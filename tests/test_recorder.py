@@ -27,7 +27,7 @@ def frame(structure: Structure, step: int) -> Frame:
 
 
 def table(folder: Path) -> list[dict[str, str]]:
-    with (folder / ENERGIES).open(encoding="utf-8") as file:
+    with (folder / ENERGIES).open(encoding="utf-8", errors="replace") as file:
         return list(csv.DictReader(file))
 
 
@@ -112,3 +112,17 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path, ethanol: Str
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Cannot write to"):
         Recorder(tmp_path / "file" / "run", ethanol, "{}", 10)
+
+
+def test_damaged_tables_and_trajectories_are_survived_or_named(tmp_path: Path, ethanol: Structure) -> None:
+    first = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in (0, 10, 20):
+        first.record(frame(ethanol, step))
+    with (tmp_path / ENERGIES).open("ab") as file:
+        file.write(b"\xff\x00garbage\n")
+    second = Recorder(tmp_path, ethanol, "{}", interval=10)
+    second.record(frame(ethanol, 30))
+    assert [row["step"] for row in table(tmp_path) if row["step"].isdecimal()] == ["0", "10", "20", "30"]
+    (tmp_path / TRAJECTORY).write_bytes(b"not a trajectory")
+    with pytest.raises(StorageError, match=r"trajectory\.xtc is damaged .* Move it out"):
+        Recorder(tmp_path, ethanol, "{}", interval=10).record(frame(ethanol, 40))

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from studio.errors import SimulationError, StudioError
+from studio.files import storage
 from studio.frame import Frame
 from studio.hybrid.view import TIMESTEPS, Progress, Resolution, View
 from studio.io import store
@@ -109,6 +110,8 @@ class Dynamics(Recipe):
         if folder is None:
             simulation = self.simulation(structure, progress)
             return simulation, None, simulation.advance(0)
+        with storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is better known before the work
         again = (folder / CHECKPOINT).exists()
         if again:
             structure = store.load(folder / STRUCTURE)
