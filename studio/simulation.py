@@ -112,6 +112,7 @@ class OpenMMSimulation:
         self.step, self.speed = 0, 0.0
         self._sample: tuple[dict[str, float], float] = ({}, 0.0)
         self._degrees = degrees_of_freedom(model.system)
+        self._constrained = False
         self._place(model.structure.positions)
         self._origin = self.checkpoint()
 
@@ -134,6 +135,7 @@ class OpenMMSimulation:
         before = (self.step, self._context.createCheckpoint())
         start = perf_counter()
         try:
+            self._constrain(steps)
             self._integrate(steps)
             self._note_speed(steps, perf_counter() - start)
             frame = self._look(sample)
@@ -196,6 +198,7 @@ class OpenMMSimulation:
             velocities=_plain(state.getVelocities(asNumpy=True)),
             box=_plain(state.getPeriodicBoxVectors(asNumpy=True)),
             step=np.int64(self.step),
+            constrained=np.bool_(self._constrained),
             temperature=np.float64(self._target()),
             platform=np.array(self._platform()),
             native=np.frombuffer(self._context.createCheckpoint(), dtype=np.uint8),
@@ -207,12 +210,12 @@ class OpenMMSimulation:
         try:
             with np.load(io.BytesIO(checkpoint), allow_pickle=False) as data:
                 saved = dict(data)
-            key, step = str(saved["key"]), int(saved["step"])
+            key, step, constrained = str(saved["key"]), int(saved["step"]), bool(saved["constrained"])
         except (ValueError, OSError, KeyError, EOFError, BadZipFile) as problem:
             raise StorageError(f"The checkpoint is damaged and cannot be read ({problem}). Start again, or use an older checkpoint.") from problem
         if key != self.structure.key:
             raise StorageError("The checkpoint belongs to another system. Use the recipe that wrote it.")
-        self.step = step
+        self.step, self._constrained = step, constrained
         if str(saved["platform"]) == self._platform():
             self._context.loadCheckpoint(saved["native"].tobytes())
         else:
@@ -230,6 +233,12 @@ class OpenMMSimulation:
         except openmm.OpenMMException as problem:
             raise _unstable(problem) from problem
         self.step += steps
+
+    def _constrain(self, steps: int) -> None:
+        """Before the first step only: until then a structure is looked at exactly as it came."""
+        if steps and not self._constrained:
+            self._context.applyConstraints(1e-6)
+            self._constrained = True
 
     def _note_speed(self, steps: int, seconds: float) -> None:
         if steps:
@@ -316,7 +325,6 @@ class OpenMMSimulation:
         self._thermalise()
 
     def _thermalise(self) -> None:
-        self._context.applyConstraints(1e-6)
         self._context.setVelocitiesToTemperature(self._target(), self.thermostat.seed)
 
     def _positions(self) -> Floats:

@@ -1,5 +1,7 @@
 """OpenMM simulations: conservation, checkpoints, and what happens when numbers leave physics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,17 @@ def test_degrees_of_freedom_leave_out_fixed_atoms_constraints_and_the_centre_of_
 def test_unknown_platform_lists_the_known(ethanol: Model) -> None:
     with pytest.raises(SettingsError, match=r"'Abacus' is not available here; expected one of .*Reference"):
         OpenMMSimulation(ethanol, Thermostat(), "Abacus")
+
+
+def test_a_structure_is_looked_at_as_it_came(ethanol: Model) -> None:
+    """Constraints must not pull a stretched bond back before its energy is read."""
+    hydrogen, oxygen = 8, 2
+    positions = ethanol.structure.positions.copy()
+    positions[hydrogen] += 0.5 * (positions[hydrogen] - positions[oxygen])
+    stretched = replace(ethanol, structure=ethanol.structure.with_positions(positions))
+    simulation = OpenMMSimulation(stretched, Thermostat(timestep=0.5), "Reference")
+    frame = simulation.advance(0)
+    np.testing.assert_allclose(frame.positions, positions, atol=1e-6)
+    assert frame.energies["potential"] > OpenMMSimulation(ethanol, Thermostat(), "Reference").advance(0).energies["potential"] + 100
+    moved = simulation.advance(1).positions
+    assert np.linalg.norm(moved[hydrogen] - moved[oxygen]) == pytest.approx(0.097, abs=0.003)
