@@ -141,6 +141,7 @@ class Page:
         run, structure, recipe = self.store.run, self.store.structure, self.store.recipe
         if run is None or structure is None or recipe is None:
             return
+        self.alert.dismiss()  # what it said was about the run before
         self.plots.restart(COMPONENTS[recipe.view.resolution])
         self.pump.watch(run.frames)
         self.viewer.show(structure, _glowing(structure, recipe.view.region) if recipe.view.resolution == "nnp/mm" else ())
