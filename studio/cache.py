@@ -15,8 +15,9 @@ import numpy as np
 from platformdirs import user_cache_dir
 
 from studio.errors import StorageError, StructureError
+from studio.files import write_whole
 from studio.forcefield.base import MMSystem
-from studio.io.store import load, save, write_whole
+from studio.io.store import load, save
 from studio.structure import Structure
 
 FOLDER_VARIABLE = "POTENTIAL_STUDIO_CACHE"

@@ -28,11 +28,24 @@ def storage(folder: Path) -> Iterator[None]:
         ) from problem
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, whole or not at all, also if the power fails."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file that others see whole or not at all, also if the power fails, by way of a temporary one beside it.
+
+    Args:
+        path: Where; an old file there is replaced.
+        content: All of it.
+
+    Raises:
+        StorageError: No space or no permission; the old file stays.
+    """
+    path = Path(path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with storage(path.parent):
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)

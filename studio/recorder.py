@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from studio.errors import StorageError
-from studio.files import storage, write_atomic
+from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.io import store, to_pdb
 from studio.result import Result
@@ -78,8 +78,7 @@ class Recorder:
         Raises:
             StorageError: No space, or no permission; the checkpoint before stays.
         """
-        with storage(self.folder):
-            write_atomic(self.folder / CHECKPOINT, checkpoint)
+        write_whole(self.folder / CHECKPOINT, checkpoint)
 
     def save_result(self, result: Result) -> None:
         """Write the provenance.
@@ -115,7 +114,7 @@ class Recorder:
             path = self.folder / ENERGIES
             header, *rows = _lines(path)
             kept = [row for row in rows if row.count(",") == header.count(",") and 0 <= _step_of(row) <= step]
-            write_atomic(path, "\n".join([header, *kept, ""]).encode())
+            write_whole(path, "\n".join([header, *kept, ""]).encode())
             _trim_trajectory(self.folder / TRAJECTORY, step)
         self._trajectory = None
         self._last = _last_step(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.files import storage, write_atomic
+from studio.files import write_whole
 from studio.frame import Frame
 
 _SLOTS = 3
@@ -54,9 +54,8 @@ class SharedFrames:
     def __init__(self, layout: Layout, create: bool = False) -> None:
         self.layout = layout
         if create:
-            with storage(layout.path.parent):
-                # the space is taken now: a full disk must be an error here, not a bus error at some later frame
-                write_atomic(layout.path, bytes(_SLOTS * layout.slot.itemsize))
+            # the space is taken now: a full disk must be an error here, not a bus error at some later frame
+            write_whole(layout.path, bytes(_SLOTS * layout.slot.itemsize))
         self._slots = np.memmap(layout.path, dtype=layout.slot, mode="r+" if create else "r", shape=(_SLOTS,))
         self._serial = 0
 

@@ -3,7 +3,6 @@
 Knows the fields of `Structure` and numpy's file format, nothing else.
 """
 
-import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.errors import StorageError
+from studio.files import write_whole
 from studio.structure import Droplet, Residue, Structure
 
 VERSION = 1
@@ -30,28 +30,6 @@ def save(structure: Structure, path: str | Path) -> None:
     content = BytesIO()
     np.savez_compressed(content, allow_pickle=False, **_arrays(structure))
     write_whole(path, content.getvalue())
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all, by way of a temporary one beside it.
-
-    Args:
-        path: Where; an old file there is replaced.
-        content: All of it.
-
-    Raises:
-        StorageError: No space or no permission.
-    """
-    path, temporary = Path(path), None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise StorageError(f"'{path}' cannot be written: {error.strerror or error}. Free some space or choose another folder.") from error
 
 
 def load(path: str | Path) -> Structure:

@@ -1,7 +1,7 @@
 """Potentials, the contract: an energy as a recipe that knows no molecule, and the callable that knows one.
 
 `potential.bind(structure, atoms)` checks elements, charge and multiplicity against the potential's card, then loads
-weights and gives a `BoundPotential`; calling that is the plain reference evaluation. This file must not know any one
+weights and gives a `BoundPotential`; calling that evaluates. This file must not know any one
 model, nor OpenMM.
 """
 
