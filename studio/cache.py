@@ -7,20 +7,16 @@ in the log. Knows files and keys; must not know how structures are made.
 import hashlib
 import json
 import logging
-import os
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_dir
 
 from studio.errors import StorageError, StructureError
-from studio.files import write_whole
+from studio.files import cache_folder, write_whole
 from studio.forcefield.base import MMSystem
 from studio.io.store import load, save
 from studio.structure import Structure
 
-FOLDER_VARIABLE = "POTENTIAL_STUDIO_CACHE"
 MAX_BYTES = 1_000_000_000
 LAYOUT = "3"
 """Counted up whenever what is prepared from equal settings changes."""
@@ -30,11 +26,6 @@ PACKAGES = (
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)
-
-
-def folder() -> Path:
-    """Where entries live: `POTENTIAL_STUDIO_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or user_cache_dir("potential-studio"))
 
 
 def key_of(*parts: str) -> str:
@@ -60,7 +51,7 @@ def load_structure(key: str) -> Structure | None:
     Args:
         key: From `key_of`.
     """
-    path = folder() / f"{key}.npz"
+    path = cache_folder() / f"{key}.npz"
     if not path.exists():
         return None
     try:
@@ -79,7 +70,7 @@ def store_structure(key: str, structure: Structure) -> None:
     """
     try:
         _make_room()
-        save(structure, folder() / f"{key}.npz")
+        save(structure, cache_folder() / f"{key}.npz")
     except OSError as error:
         logger.warning("The prepared structure is not cached: %s", error)
 
@@ -93,7 +84,7 @@ def load_system(key: str, structure: Structure) -> MMSystem | None:
     """
     import openmm
 
-    path = folder() / f"{key}.json"
+    path = cache_folder() / f"{key}.json"
     if not path.exists():
         return None
     try:
@@ -117,7 +108,7 @@ def store_system(key: str, mm: MMSystem) -> None:
     entry = {"system": openmm.XmlSerializer.serialize(mm.system), "provenance": mm.provenance}
     try:
         _make_room()
-        write_whole(folder() / f"{key}.json", json.dumps(entry).encode())
+        write_whole(cache_folder() / f"{key}.json", json.dumps(entry).encode())
     except OSError as error:
         logger.warning("The force-field system is not cached: %s", error)
 
@@ -137,7 +128,7 @@ def _make_room() -> None:
     Raises:
         OSError: No permission or no space.
     """
-    place = folder()
+    place = cache_folder()
     place.mkdir(parents=True, exist_ok=True)
     entries = sorted((entry.stat().st_mtime, entry.stat().st_size, entry) for entry in place.iterdir() if entry.suffix in (".npz", ".json"))
     total = sum(size for _, size, _ in entries)

@@ -1,13 +1,15 @@
-"""The command line: `potential-studio run | examples | doctor`, and what plug-ins add (`app`).
+"""The command line: `potential-studio run | examples | models | doctor`, and what plug-ins add (`app`).
 
 Knows recipes by name and folders; shows progress, turns errors into sentences and Ctrl-C into a clean end.
 """
 
+import json
 import logging
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from studio.errors import SettingsError, StudioError
 
 if TYPE_CHECKING:
     from studio.frame import Frame
+    from studio.potentials.catalogue import Entry, Use
     from studio.recipes.dynamics import Dynamics
     from studio.result import Result
 
@@ -93,6 +96,26 @@ def run(what: str | None, out: Path | None, resume: Path | None, steps: int | No
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--use", type=click.Choice(["academic", "commercial"]), help="What the results are for; POTENTIAL_STUDIO_USE says it otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def models(name: str | None, use: "Use | None", as_json: bool) -> None:
+    """List the potentials, or show the card of NAME and what makes it ready.
+
+    Nothing is loaded or downloaded: states are what installed packages and files on disk say.
+    """
+    from studio.potentials.catalogue import entries, examine
+
+    found = (examine(plugins.load("studio.potentials", name)().card, use),) if name else entries(use)
+    if as_json:
+        click.echo(json.dumps([{**asdict(entry.card), "state": entry.state, "advice": entry.advice} for entry in found], indent=1))
+    elif name:
+        _show_card(found[0])
+    else:
+        _show_table(found)
+
+
+@main.command()
 def doctor() -> None:
     """Check this installation: versions, devices, weights, viewer."""
     from studio.doctor import examine
@@ -104,6 +127,39 @@ def doctor() -> None:
         click.echo(f"{mark}  {finding.subject:{width}}  {finding.text}")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+def _show_table(found: "tuple[Entry, ...]") -> None:
+    rows = [("NAME", "STATE", "ELEMENTS", "CHARGE", "SPIN", "METHOD", "LICENCE")]
+    for entry in found:
+        card = entry.card
+        elements = " ".join(card.elements) if len(card.elements) <= 14 else f"{len(card.elements)} elements"
+        rows.append((card.name, entry.state, elements, _yes(card.charged), _yes(card.open_shell), card.method, card.licence))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    ready = sum(entry.state == "ready" for entry in found)
+    click.echo(f"{ready} of {len(found)} ready. `potential-studio models NAME` shows a card and what makes it ready.")
+
+
+def _show_card(entry: "Entry") -> None:
+    card = entry.card
+    lines = {
+        "name": card.name, "state": entry.state, "to do": entry.advice, "elements": " ".join(card.elements),
+        "charge": "takes the total charge into account" if card.charged else "neutral molecules only",
+        "spin": "takes unpaired electrons into account" if card.open_shell else "closed shells only",
+        "atomic charges": _yes(card.partial_charges), "method": card.method, "largest": f"{card.max_atoms} atoms", "licence": card.licence,
+        "packages": ", ".join(card.packages), "weights": card.source, "kept as": card.file,
+        "cite": card.citation, "read": card.doi if card.doi.startswith("http") else f"https://doi.org/{card.doi}",
+    }  # fmt: skip
+    click.echo(card.title)
+    for what, text in lines.items():
+        if text:
+            click.echo(f"  {what:15} {text}")
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
 
 
 def _recipe(what: str) -> "Dynamics":

@@ -101,9 +101,9 @@ def _between(text: str, name: str) -> str:
 
 
 def _disk() -> Iterator[Finding]:
-    from studio.cache import folder
+    from studio.files import cache_folder
 
-    place = folder()
+    place = cache_folder()
     parent = next(path for path in (place, *place.parents) if path.exists())
     free = shutil.disk_usage(parent).free / 2**30
     yield Finding("cache", free > 1.0 and os.access(parent, os.W_OK), f"{place}, {free:.0f} GiB free")

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_dir
+
 from studio.errors import StorageError
+
+CACHE_VARIABLE = "POTENTIAL_STUDIO_CACHE"
+
+
+def cache_folder() -> Path:
+    """What can be made again lies here: `POTENTIAL_STUDIO_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("potential-studio"))
 
 
 @contextmanager

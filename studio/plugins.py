@@ -1,17 +1,15 @@
 """Plug-ins: potentials, recipes and commands by entry point; listed without importing, imported one at a time.
 
 A package adds a potential by an entry point in the group `studio.potentials` that names a frozen settings class; the
-built-ins use the same door. This module knows names and must not know any one plug-in.
+built-ins use the same door. One class may serve many names: its class method `named` then gives the settings for one of
+them. This module knows names and must not know any one plug-in.
 """
 
 import difflib
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from studio.errors import MissingPackageError, PluginError
-
-if TYPE_CHECKING:
-    from studio.potentials.base import Card
 
 Group = Literal["studio.potentials", "studio.recipes", "studio.commands"]
 Plugin: TypeAlias = Any
@@ -24,7 +22,7 @@ def names(group: Group) -> tuple[str, ...]:
 
 
 def load(group: Group, name: str) -> Plugin:
-    """What the plug-in `name` registered; imports it.
+    """What the plug-in `name` registered: settings class (or whatever, called without arguments, gives settings), or command; imports it.
 
     Raises:
         PluginError: No plug-in has this name, or its entry point leads nowhere.
@@ -47,10 +45,10 @@ def load(group: Group, name: str) -> Plugin:
         raise PluginError(
             f"The {kind} '{name}' is registered as {points[name].value}, which does not exist ({error}). Update or remove its package."
         ) from error
-    return plugin
+    return plugin.named(name) if hasattr(plugin, "named") else plugin
 
 
-def potential_cards() -> "dict[str, Card]":
+def potential_cards() -> dict[str, Plugin]:
     """The cards of all potentials by name, for menus; a plug-in that cannot be imported is left out.
 
     Cards are constants of the settings classes, so no network and no weights are loaded.

@@ -10,8 +10,11 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from studio.errors import RegionError
-from studio.structure import Flags, Integers, Structure
+from studio.structure import CAP_NAMES, Flags, Integers, Structure
 from studio.units import Nanometer
+
+BACKBONE_NAMES = frozenset({"N", "H", "HN", "H1", "H2", "H3", "CA", "HA", "HA2", "HA3", "C", "O", "OXT", "HXT"})
+"""Names of the backbone atoms of amino acids."""
 
 
 class Region(BaseModel):
@@ -160,6 +163,25 @@ class ResidueIs(Region):
         return "residue " + " ".join(part for part in (self.name, self.chain, self.number) if part)
 
 
+class SideChain(Region):
+    """Side chains of protein residues, by name, number and chain; what is left out matches all. Ends at the bond CA-CB."""
+
+    kind: Literal["side_chain"] = "side_chain"
+    name: str | None = None
+    number: str | None = None
+    chain: str | None = None
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for atoms of matching amino acids that are not in the backbone; caps have no side chain."""
+        residues = ResidueIs(name=self.name, number=self.number, chain=self.chain).mask(structure)
+        amino = [residue.kind == "protein" and residue.name not in CAP_NAMES for residue in structure.residues]
+        side = np.array([name not in BACKBONE_NAMES for name in structure.names], dtype=np.bool_)
+        return residues & side & np.array(amino, dtype=np.bool_)[structure.residue_index]
+
+    def __str__(self) -> str:
+        return "side chain of " + (" ".join(part for part in (self.name, self.chain, self.number) if part) or "every residue")
+
+
 class Near(Region):
     """Whole molecules or residues with an atom within a distance of another region, that region left out.
 
@@ -233,27 +255,6 @@ class Difference(Region):
 
     def __str__(self) -> str:
         return f"{self.whole} without {self.without}"
-
-
-def check_whole_molecules(structure: Structure, atoms: Integers) -> None:
-    """Refuse a selection that cuts through a covalent bond.
-
-    Args:
-        structure: Where `atoms` are.
-        atoms: Indices of the selection.
-
-    Raises:
-        RegionError: A bond has one end in and one end out; the bond is named.
-    """
-    inside = np.zeros(len(structure), dtype=np.bool_)
-    inside[atoms] = True
-    cut = structure.bonds[inside[structure.bonds[:, 0]] != inside[structure.bonds[:, 1]]] if len(structure.bonds) else structure.bonds
-    if len(cut):
-        i, j = (int(k) for k in cut[0])
-        raise RegionError(
-            f"The region cuts {len(cut)} covalent bond{'s' * (len(cut) > 1)}, first between {structure.label(i)} and {structure.label(j)}. "
-            "Choose whole molecules: link atoms for cut bonds are not available yet."
-        )
 
 
 def _distance_to(structure: Structure, core: Flags) -> np.ndarray:

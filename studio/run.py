@@ -20,6 +20,7 @@ from studio.frame import Frame
 from studio.settings import validated
 from studio.shared import SharedFrames, SharedSubscription
 from studio.structure import Structure
+from studio.trust import Doubt
 from studio.units import Kelvin
 from studio.worker import Begin, Close, Message, Pause, Play, Ready, Reset, Rollback, SetTemperature, Startable, State, Status, Step, work
 
@@ -85,8 +86,11 @@ class Run:
     Attributes:
         structure: The atoms as simulated; none until the worker is ready.
         provenance: Methods, versions, hashes; empty until then.
+        doubts: All that spoke against the network so far, oldest first; up to date after a look at `status`.
         frames: What moves, from the first moment on.
     """
+
+    doubts: tuple[Doubt, ...] = ()
 
     def __init__(self, recipe: Startable, folder: Path | None = None, structure: Structure | None = None) -> None:
         self.recipe = recipe
@@ -229,6 +233,7 @@ class Run:
     def _take(self, event: Status | Ready) -> None:
         if isinstance(event, Status):
             self._status = event
+            self.doubts += event.doubts
         else:
             self.structure, self.provenance = event.structure, event.provenance
             self._shared = SharedFrames(event.layout)

@@ -4,6 +4,7 @@
 contract; a broken one raises an `AssertionError` that says what was expected and what came. It must not know any one model.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, cast
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from rdkit.Chem import GetPeriodicTable
 
 from studio.errors import UnsupportedError
-from studio.potentials.base import BoundPotential, Card, Potential
+from studio.potentials.base import Batched, BoundPotential, Card, Charged, Ensemble, Potential
 from studio.structure import Floats, Structure
 
 STEPS = {"single": 1e-3, "double": 1e-4}
@@ -72,11 +73,19 @@ def check_potential(potential: Potential, structure: Structure | None = None) ->
     check_bound(bound, structure)
     check_invariances(bound, structure)
     precise = in_double(potential)
-    check_forces(precise.bind(structure, device="cpu"), structure, tolerance=0.02 if _is_double(precise) else 5.0)
+    tolerance = 0.02 if _is_double(precise) else 5.0
+    differentiable = precise.bind(structure, device="cpu")
+    check_forces(differentiable, structure, tolerance)
     check_permutation(potential, structure)
     check_part(potential, structure)
     if potential.card.partial_charges:
         check_charges(potential, structure)
+    if isinstance(differentiable, Charged):
+        check_response(differentiable, structure, tolerance)
+    if isinstance(bound, Batched):
+        check_batch(bound, structure)
+    if isinstance(bound, Ensemble):
+        check_members(bound, structure)
 
 
 def in_double(potential: Potential) -> Potential:
@@ -166,13 +175,7 @@ def check_forces(bound: BoundPotential, structure: Structure, tolerance: float) 
         tolerance: Largest error allowed, kJ/mol/nm.
     """
     forces = bound(structure.positions).forces
-    step = STEPS["double" if tolerance < 1 else "single"]
-    numerical = np.zeros_like(forces)
-    for place in np.ndindex(*forces.shape):
-        shift = np.zeros_like(forces)
-        shift[place] = step
-        near, far = ([bound(structure.positions + k * sign * shift).energy for sign in (1, -1)] for k in (1, 2))
-        numerical[place] = -(8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * step)
+    numerical = -_slope(lambda place: bound(place).energy, structure.positions, STEPS["double" if tolerance < 1 else "single"])
     _expect_close(forces, numerical, tolerance, f"The forces of {bound.card.title} have to be minus the slope of its energy")
 
 
@@ -202,6 +205,69 @@ def check_charges(potential: Potential, structure: Structure) -> None:
     charges = cast("_Charged", bound).partial_charges(structure.positions)
     _expect(charges.shape == (len(structure),), f"{potential.card.title} has to give {len(structure)} charges; got shape {charges.shape}.")
     _expect_close(charges.sum(), structure.charge, 1e-3, f"The charges of {potential.card.title} have to sum to the total charge")
+
+
+def check_response(bound: BoundPotential, structure: Structure, tolerance: float) -> None:
+    """Forces of `respond` are minus the central differences of E + U, for an energy U that grows with charges and ratios.
+
+    Args:
+        bound: A potential that predicts charges, in double precision if it can.
+        structure: Where to differentiate.
+        tolerance: Largest error allowed, kJ/mol/nm.
+    """
+    charged, title, positions = cast("Charged", bound), bound.card.title, structure.positions
+    by_charge, by_ratio = np.random.default_rng(3).normal(scale=200.0, size=(2, len(structure)))
+    calls: list[Floats] = []
+
+    def sensitivity(charges: Floats, ratios: Floats) -> tuple[Floats, Floats]:
+        calls.append(ratios)
+        return by_charge, by_ratio
+
+    def energy(place: Floats) -> float:
+        answer = charged.respond(place, sensitivity)
+        return float(answer.energy + by_charge @ answer.charges + by_ratio @ answer.ratios)
+
+    response = charged.respond(positions, sensitivity)
+    _expect(len(calls) == 1, f"{title} has to call the sensitivity once; it did {len(calls)} times.")
+    _expect(response.ratios.shape == (len(structure),) and bool((response.ratios > 0).all()), f"{title} has to give one positive volume ratio for each atom.")
+    _expect_close(response.energy, bound(positions).energy, ENERGY_NOISE, f"The energy of {title} must not depend on what depends on its charges")
+    _expect_close(response.charges, charged.partial_charges(positions), 1e-4, f"{title} has to give the same charges by both ways")
+    numerical = _slope(energy, positions, STEPS["double" if tolerance < 1 else "single"])
+    _expect_close(response.forces, -numerical, tolerance, f"The forces of {title} have to hold how its charges and ratios change with the positions")
+
+
+def check_batch(bound: BoundPotential, structure: Structure) -> None:
+    """Many geometries in one call give what they give one by one."""
+    title, batched = bound.card.title, cast("Batched", bound)
+    places = structure.positions + 0.005 * np.random.default_rng(4).normal(size=(5, len(structure), 3))
+    energies, forces = batched.batch(places)
+    singles = [bound(place) for place in places]
+    _expect(energies.shape == (5,) and forces.shape == places.shape, f"{title} has to give 5 energies and forces of shape {places.shape} for 5 geometries.")
+    _expect(energies.dtype == forces.dtype == np.float64, f"A batch of {title} has to be in float64.")
+    _expect_close(energies, np.array([single.energy for single in singles]), ENERGY_NOISE, f"{title} has to give the same energies in a batch and one by one")
+    _expect_close(forces, np.array([single.forces for single in singles]), FORCE_NOISE, f"{title} has to give the same forces in a batch and one by one")
+
+
+def check_members(bound: BoundPotential, structure: Structure) -> None:
+    """An ensemble is the mean of its members, and its members differ."""
+    title, members = bound.card.title, cast("Ensemble", bound).members
+    _expect(len(members) > 1, f"{title} has to have several members; it has {len(members)}.")
+    answers, mean = [member(structure.positions) for member in members], bound(structure.positions)
+    energies, forces = np.array([answer.energy for answer in answers]), np.array([answer.forces for answer in answers])
+    _expect_close(mean.energy, energies.mean(), ENERGY_NOISE, f"The energy of {title} has to be the mean of its members'")
+    _expect_close(mean.forces, forces.mean(axis=0), FORCE_NOISE, f"The forces of {title} have to be the mean of its members'")
+    _expect(bool(np.ptp(forces, axis=0).max() > FORCE_NOISE), f"The members of {title} have to differ, or their spread says nothing.")
+
+
+def _slope(energy: Callable[[Floats], float], positions: Floats, step: float) -> Floats:
+    """Central differences (fourth order) of an energy by the positions, (n, 3), kJ/mol/nm."""
+    slope = np.zeros_like(positions)
+    for place in np.ndindex(*positions.shape):
+        shift = np.zeros_like(positions)
+        shift[place] = step
+        near, far = ([energy(positions + k * sign * shift) for sign in (1, -1)] for k in (1, 2))
+        slope[place] = (8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * step)
+    return slope
 
 
 def _is_double(potential: Potential) -> bool:

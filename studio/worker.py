@@ -1,14 +1,15 @@
 """Worker: the process in which a run lives - the messages it takes, and the loop that moves, records and publishes.
 
 One message is taken between two blocks of steps, never inside one. What must not be lost is written before a frame is
-published. Knows simulations and recorders through the recipe it is given; must not know who watches.
+published. Whenever energies are sampled, a monitor looks whether the network is to be believed. Knows simulations and
+recorders through the recipe it is given; must not know who watches.
 """
 
 import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +23,7 @@ from studio.result import Result
 from studio.shared import Layout, SharedFrames
 from studio.simulation import OpenMMSimulation
 from studio.structure import Structure
+from studio.trust import Doubt, Monitor, Trust, atoms_of, watch
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,11 @@ class Startable(Protocol):
     @property
     def steps(self) -> int:
         """Steps in all; not a limit for a run that is watched."""
+        ...
+
+    @property
+    def trust(self) -> Trust:
+        """When to doubt the network, and what to do then."""
         ...
 
     def to_json(self) -> str:
@@ -118,12 +125,14 @@ class Status:
         message: The sentence.
         fraction: How much of the preparation is done.
         atoms: Indices of the atoms that the sentence is about.
+        doubts: What speaks against the network, told now for the first time.
     """
 
     state: State
     message: str = ""
     fraction: float = 0.0
     atoms: tuple[int, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,7 @@ class Worker:
         self._recorder: Recorder | None = None
         self._frames: SharedFrames | None = None
         self._recipe: Startable | None = None
+        self._monitor: Monitor | None = None
         self._good = b""
         self._sampled_at = self._saved_at = 0.0
 
@@ -247,9 +257,11 @@ class Worker:
         self._simulation, self._recorder, self._recipe = simulation, recorder, message.recipe
         self._frames = SharedFrames(layout, create=True)
         self._frames.publish(frame)
+        self._monitor = watch(simulation.model, message.recipe.trust)
+        doubts = self._monitor.look(frame)
         self._save()
         self._send(Ready(simulation.structure, layout, dict(simulation.provenance)))
-        self._send(Status("paused", f"Ready at {frame.time:.2f} ps", 1.0))
+        self._send(Status("paused", f"Ready at {frame.time:.2f} ps", 1.0, doubts=doubts))
 
     def _tell(self, fraction: float, text: str) -> None:
         self._send(Status("preparing", text, fraction))
@@ -269,6 +281,7 @@ class Worker:
         simulation, recorder = self._ready()
         recorder.start_over()
         simulation.reset()
+        self._forget()
         self._save()
         if not self._playing:
             self._look("Back at the start")
@@ -278,6 +291,7 @@ class Worker:
         simulation.restore(self._good)
         frame = simulation.advance(0)
         recorder.trim(frame.step)
+        self._forget()
         self._playing = False
         self._frames_out().publish(frame)
         if not why:
@@ -310,6 +324,25 @@ class Worker:
             self._remaining -= block
             if not self._remaining:
                 self._pause()
+        if sample:
+            self._doubt(frame)
+
+    def _doubt(self, frame: Frame) -> None:
+        """Ask the monitor; what it tells becomes a status, and a pause where the settings want one. The last good checkpoint stays."""
+        doubts = self._monitor.look(frame) if self._monitor else ()
+        if not doubts:
+            return
+        if doubts[0].action == "pause":
+            self._playing = False
+        sentences = " ".join(doubt.sentence for doubt in doubts)
+        state: State = "playing" if self._playing else "paused"
+        self._send(Status(state, f"At {frame.time:.2f} ps: {sentences}", atoms=atoms_of(doubts), doubts=doubts))
+        self._report()
+
+    def _forget(self) -> None:
+        """The atoms jumped: what was told about them may be told again."""
+        if self._monitor is not None:
+            self._monitor.forget()
 
     def _save(self) -> None:
         """Take a checkpoint, and write it and the provenance."""
@@ -318,7 +351,14 @@ class Worker:
         self._good = self._simulation.checkpoint()
         self._saved_at = monotonic()
         self._recorder.save_checkpoint(self._good)
-        self._recorder.save_result(self._recipe.result(self._simulation))
+        self._report()
+
+    def _report(self) -> None:
+        """Write the provenance, and what was doubted so far."""
+        if self._simulation is None or self._recorder is None or self._recipe is None:
+            return
+        result, doubted = self._recipe.result(self._simulation), self._monitor.notes if self._monitor else ()
+        self._recorder.save_result(replace(result, notes=(*result.notes, *doubted)))
 
     def _ready(self) -> tuple[OpenMMSimulation, Recorder]:
         if self._simulation is None or self._recorder is None:

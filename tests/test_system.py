@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from studio import cache
 from studio.errors import PluginError, StructureError
+from studio.files import CACHE_VARIABLE
 from studio.forcefield import ForceField, ForceGroup
 from studio.forcefield.pocket import cut_pocket
 from studio.io.bundled import MOLECULES
@@ -22,7 +23,7 @@ from studio.system import EXAMPLES, FromExample, FromFile, FromSmiles, Implicit,
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -176,7 +177,7 @@ def test_preparing_is_deterministic(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     keys = set()
     system = System(source=FromSmiles(smiles="CC(=O)[O-]"), surroundings=WaterBox(padding_nm=0.7), forcefield=ForceField(cutoff=0.8))
     for name in ("a", "b"):
-        monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / name))
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / name))
         keys.add(system.prepare().key)
     assert len(keys) == 1
 
@@ -195,7 +196,7 @@ def test_damaged_entries_are_rebuilt_with_a_line_in_the_log(own_cache: Path, cap
 
 def test_no_room_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     with caplog.at_level(logging.WARNING, "studio.cache"):
         assert len(System(source=FromSmiles(smiles="CO")).prepare()) == 6
     assert "not cached" in caplog.text

@@ -79,7 +79,8 @@ class Header:
         speed = frame.speed if frame and state == "playing" else None
         numbers = ((self._fps() if speed else None, 0, "frames/s"), (speed, 0, "steps/s"), (frame.ns_per_day if frame and speed else None, 2, "ns/day"))
         cells = "".join(f'<span class="num"><b>{figures(value, digits)}</b> {unit}</span>' for value, digits, unit in numbers)
-        chip = f'<span class="chip {state}" role="status"><i></i>{STATES[state]}</span>'
+        words = f"{STATES[state]}, in doubt" if store.pending is None and store.status.doubts else STATES[state]
+        chip = f'<span class="chip {state}" role="status"><i></i>{words}</span>'
         title = f'<span class="title">{html.escape(store.title)}</span>' if store.title else ""
         _set(self._text, f'<div class="head"><h1>Potential Studio</h1>{title}{chip}<span class="gap"></span>{cells}</div>')
 

@@ -16,6 +16,7 @@ from studio.hybrid.view import Resolution, View
 from studio.plugins import potential_cards
 from studio.region import Region
 from studio.structure import Structure
+from studio.trust import Doubt, atoms_of
 from studio.worker import Status
 from widgets.alerts import Alert, Guard, WayOut
 from widgets.controls import Header, Readouts, Story, Transport, Waiting, card_of
@@ -76,6 +77,8 @@ class Page:
         self.header = Header(self.store, lambda: self.viewer.fps, css, self.paint)
         self.transport, self.readouts = Transport(self.store, self.guard, css), Readouts(self.store, css)
         self.waiting = Waiting(self.store, self.guard, css)
+        self._region: list[int] = []
+        self._doubting = False
         self.template = self._arrange()
         self._connect()
         self._live(example)
@@ -121,8 +124,14 @@ class Page:
         watch(self.guard.around(lambda _event: self._show_run()), "run")
         watch(self.guard.around(lambda event: self._show_status(event.new)), "status")
         watch(self.guard.around(lambda event: self._show_refusal(event.new)), "refusal")
+        watch(self.guard.around(lambda event: self._show_doubts(event.new[len(event.old) :])), "doubts")
+        self.alert.param.watch(self.guard.around(lambda event: None if event.new else self._glow()), "visible")
         for listener in (self.store.take, self.viewer.send, self.plots.add):
             self.pump.connect(listener)
+
+    def _glow(self) -> None:
+        """The ML region stands out again, where an alert pointed at other atoms."""
+        self.viewer.pane.highlight = self._region
 
     def _live(self, example: str) -> None:
         """Start the first run at once, and the clocks when the browser stands ready."""
@@ -144,7 +153,8 @@ class Page:
         self.alert.dismiss()  # what it said was about the run before
         self.plots.restart(COMPONENTS[recipe.view.resolution])
         self.pump.watch(run.frames)
-        self.viewer.show(structure, _glowing(structure, recipe.view.region) if recipe.view.resolution == "nnp/mm" else ())
+        self._region, self._doubting = _glowing(structure, recipe.view.region) if recipe.view.resolution == "nnp/mm" else [], False
+        self.viewer.show(structure, self._region)
         self.story.show(structure)
         network = recipe.view.resolution != "mm"
         meaning = f'<p class="hint">{MEANINGS[recipe.view.resolution]}</p>'
@@ -157,6 +167,18 @@ class Page:
             again = self.store.play if self.store.run.shared is not None else self.store.recover
             self.alert.say(status.message, WayOut("Play on from the checkpoint", again))
             self.viewer.pane.highlight = [int(atom) for atom in status.atoms] or self.viewer.pane.highlight
+        elif status.state == "playing" and not status.doubts and self._doubting:
+            self._doubting = False  # gone on anyway
+            self.alert.dismiss()
+
+    def _show_doubts(self, doubts: tuple[Doubt, ...]) -> None:
+        if not doubts:
+            return
+        self._doubting = paused = doubts[0].action == "pause"
+        ways = (WayOut("Go on anyway", self.store.play), WayOut("Back to the checkpoint", self.store.rollback)) if paused else ()
+        title = "Paused: the network may be wrong here" if paused else "The network may be wrong here"
+        self.alert.say(" ".join(doubt.sentence for doubt in doubts), *ways, kind="problem" if paused else "note", title=title)
+        self.viewer.pane.highlight = list(atoms_of(doubts)) or self._region
 
     def _show_refusal(self, refusal: Refusal | None) -> None:
         if refusal is None:

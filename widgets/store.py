@@ -21,6 +21,7 @@ from studio.run import Run
 from studio.settings import validated
 from studio.structure import Structure
 from studio.system import System
+from studio.trust import Doubt
 from studio.units import Kelvin
 from studio.worker import State, Status
 
@@ -59,6 +60,7 @@ class Store(param.Parameterized):
     run = param.ClassSelector[Run | None](class_=Run, default=None, doc="The run that is shown.")
     structure = param.ClassSelector[Structure | None](class_=Structure, default=None, doc="Atoms of the run, in the order of its frames.")
     status = param.ClassSelector[Status](class_=Status, default=NOTHING, doc="How the run is.")
+    doubts = param.ClassSelector[tuple[Doubt, ...]](class_=tuple, default=(), doc="What spoke against the network in this run, oldest first.")
     pending = param.ClassSelector[Status | None](class_=Status, default=None, doc="How the next run is coming along, while there is one.")
     refusal = param.ClassSelector[Refusal | None](class_=Refusal, default=None, doc="Why the last wish was not granted.")
     temperature = param.Number(default=300.0, doc="Of the thermostat, K.")
@@ -161,6 +163,8 @@ class Store(param.Parameterized):
             self._attend(self._next)
         if self.run is not None:
             status = self.run.status
+            if self.run.doubts != self.doubts:
+                self.doubts = self.run.doubts
             if status != self.status:
                 self.status = status
 
@@ -197,9 +201,10 @@ class Store(param.Parameterized):
         (recipe, title), old = self._wanted, self.run
         self._next, self._wanted, self._resume, self.frame = None, None, False, None
         self._remember(recipe, structure)
-        self.param.update(recipe=recipe, title=title, run=run, structure=structure, status=status, pending=None, refusal=None)
+        self.param.update(recipe=recipe, title=title, run=run, structure=structure, status=status, pending=None, refusal=None, doubts=())
         run.set_temperature(self.temperature)
-        run.play()
+        if not any(doubt.action == "pause" for doubt in status.doubts):
+            run.play()
         if old is not None:
             _janitor.submit(old.close)
         _janitor.submit(runs.prewarm)

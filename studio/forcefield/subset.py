@@ -5,7 +5,7 @@ them stay, lists with one entry per particle are thinned. Knows Systems and must
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -16,32 +16,37 @@ _NAMES_PARTICLE = re.compile(r"^(?:[pab]\d+|index)$")
 """Attributes by which OpenMM's XML names particles: p1, p2, ..; a1 to b4 of CMAP torsions; `index` of a single one."""
 
 
-def subset(system: "openmm.System", atoms: Iterable[int]) -> "openmm.System":
-    """A new System with just `atoms`, in the order of the old one, and every term that lies within them.
+Chooser = Callable[[tuple[int, ...]], bool]
+"""Takes the particles of a term, in the term's order; says whether it stays."""
+
+
+def subset(system: "openmm.System", atoms: Iterable[int], belongs: Chooser | None = None) -> "openmm.System":
+    """A new System with just `atoms`, in the order of the old one, and the terms that lie within them.
 
     Args:
         system: Left as it is.
         atoms: Indices of the particles to keep, any order.
+        belongs: Of the terms of two and more particles within `atoms`, those that stay; all of them when left out.
     """
     import openmm
 
     new = {old: index for index, old in enumerate(sorted(int(i) for i in atoms))}
     root = ElementTree.fromstring(openmm.XmlSerializer.serialize(system))
-    _thin(root, new, system.getNumParticles())
+    _thin(root, new, system.getNumParticles(), belongs or (lambda _term: True))
     return openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
 
 
-def _thin(element: ElementTree.Element, new: dict[int, int], count: int) -> None:
+def _thin(element: ElementTree.Element, new: dict[int, int], count: int, belongs: Chooser) -> None:
     """Drop what names lost particles below `element` and renumber the rest, in place."""
     children = list(element)
     if element.tag == "Particles" and len(children) == count and not any("index" in child.attrib for child in children):
-        for position, child in enumerate(children):
-            if position not in new:
-                element.remove(child)
+        for position in set(range(count)) - set(new):
+            element.remove(children[position])
     for child in list(element):
-        named = {key: int(value) for key, value in child.attrib.items() if _NAMES_PARTICLE.match(key)}
-        if all(index in new for index in named.values()):
-            child.attrib.update({key: str(new[index]) for key, index in named.items()})
-            _thin(child, new, count)
-        else:
+        named = sorted(key for key in child.attrib if _NAMES_PARTICLE.match(key))
+        term = tuple(int(child.attrib[key]) for key in named)
+        if not new.keys() >= set(term) or (len(term) > 1 and not belongs(term)):
             element.remove(child)
+            continue
+        child.attrib.update({key: str(new[index]) for key, index in zip(named, term, strict=True)})
+        _thin(child, new, count, belongs)

@@ -1,14 +1,16 @@
 """Coupling: NNP/MM in delta form, on top of an MM system that stays as it was.
 
-    U(R; lambda) = U_MM(R) + lambda [ E_NNP(R_L) - E_ref - U_MM^LL(R_L) ]
+    U(R; lambda, lambda_el) = U_MM(R) + lambda sum_L [ E_NNP(R_L) - E_ref - U_MM^LL(R_L) ] + lambda_el sum_L [ dU_q + U_pol ]
 
-L is the ML region, U_MM the untouched OpenMM System, U_MM^LL its terms within L. The bracket is one `openmm.PythonForce`
-on the atoms of L (mechanical embedding: L feels its surroundings by its MM charges and Lennard-Jones terms). E_ref
-makes the bracket zero at the structure that was coupled; no force depends on it. At lambda = 0 the network is not
-called. This file knows MM systems and bound potentials and must not know recipes, workers or frames.
+L runs over the ML regions (fragments), each with its own network and link hydrogens; U_MM is the untouched OpenMM System,
+U_MM^LL its terms that belong to L. All of it is one `openmm.PythonForce` (a pair of callbacks). Mechanical embedding: L
+feels its surroundings by its MM charges and Lennard-Jones terms; electrostatic embedding adds the last bracket, see
+`embedding`. E_ref makes the first bracket zero at the structure that was coupled; no force depends on it. Where both
+lambdas are 0 no network is called. This file knows MM systems and bound potentials and must not know recipes, workers
+or frames.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,49 +19,39 @@ import numpy as np
 from studio.errors import RegionError
 from studio.forcefield.base import ForceGroup, MMSystem
 from studio.forcefield.subset import subset
-from studio.hybrid.whole import MakeWhole
+from studio.hybrid.boundary import Part, belongs_to, cap, check_apart
+from studio.hybrid.correction import LAMBDA, LAMBDA_ELEC, Correction, Fragment
+from studio.hybrid.embedding import Electrostatic, Embedding, mm_charges, surroundings
 from studio.potentials.base import BoundPotential, EnergyForces
-from studio.region import check_whole_molecules
 from studio.structure import Floats, Integers, Structure
 
 if TYPE_CHECKING:
     import openmm
 
-LAMBDA = "lambda_nnp"
-"""Name of the OpenMM global parameter that scales the bracket."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the region's energy was made of at the last evaluation, kJ/mol: the network (less E_ref) and its MM shadow."""
-
-    network: float = 0.0
-    shadow: float = 0.0
-
-    @property
-    def bracket(self) -> float:
-        """dU/dlambda: network minus shadow."""
-        return self.network - self.shadow
+__all__ = ["LAMBDA", "LAMBDA_ELEC", "Correction", "Model", "RegionMM", "couple", "couple_fragments", "energy_forces", "network_only", "plain"]
 
 
 class RegionMM:
-    """U_MM^LL: the MM energy of the region alone, by its own small OpenMM Context in double precision.
+    """U_MM^LL: the MM energy that belongs to a region, by its own small OpenMM Context in double precision.
 
     Periodic electrostatics count each pair as a full 1/r, as an OpenMM exception does; Lennard-Jones terms keep the
     cutoff and switch of the full system, so that what is taken away is what is there.
 
     Args:
         mm: The full system.
-        atoms: Indices of the region, sorted.
+        atoms: Indices of a region of whole molecules, or a region with its links.
     """
 
-    def __init__(self, mm: MMSystem, atoms: Integers) -> None:
+    def __init__(self, mm: MMSystem, atoms: Integers | Part) -> None:
         import openmm
 
-        system = subset(mm.system, atoms)
+        part = atoms if isinstance(atoms, Part) else cap(mm.structure, atoms)
+        self._order = np.argsort(part.seen)
+        system = subset(mm.system, part.seen, belongs_to(mm.structure, part))
         for index in reversed(range(system.getNumForces())):
             force = system.getForce(index)
             if isinstance(force, openmm.NonbondedForce):
+                _silence(force, np.flatnonzero(self._order >= len(part.atoms)))
                 _split_nonbonded(system, force)
             elif not isinstance(force, _bonded()):
                 system.removeForce(index)
@@ -68,66 +60,12 @@ class RegionMM:
         self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
 
     def __call__(self, positions: Floats) -> EnergyForces:
-        """Energy (kJ/mol) and forces (n, 3) (kJ/mol/nm) of the region at `positions` (n, 3), nm, whole."""
-        self._context.setPositions(positions)
-        return energy_forces(self._context.getState(energy=True, forces=True))
-
-
-class Correction:
-    """The bracket as two callbacks of `openmm.PythonForce`: `begin` before the MM forces, `finish` after them.
-
-    The network runs on one core while OpenMM works out the MM forces on the others. The last answer is remembered, so that
-    reading the energy at positions where the forces were just computed costs no second network call.
-
-    Args:
-        potential: The network, bound to the region.
-        region_mm: The region's MM energy.
-        make_whole: Puts the region into one image.
-        start: Positions (n, 3), nm, at which the bracket is zero.
-        periodic: The full system lives in a box.
-    """
-
-    def __init__(self, potential: BoundPotential, region_mm: RegionMM | None, make_whole: MakeWhole, start: Floats, periodic: bool) -> None:
-        self._potential, self._region_mm, self._make_whole, self._periodic = potential, region_mm, make_whole, periodic
-        self._positions: Floats | None = None
-        self._answer = EnergyForces(0.0, np.zeros_like(start))
-        self._pending: Future[tuple[EnergyForces, EnergyForces]] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
-        self.terms = Terms()
-        self.calls = 0
-        self.reference = 0.0
-        network, shadow = self._evaluate(start)
-        self.reference = network.energy - shadow.energy
-
-    def begin(self, state: "openmm.State") -> tuple[float, Floats]:
-        """Start the evaluation in a thread of its own, so that OpenMM works out the MM forces meanwhile; adds nothing itself."""
-        positions = _positions_of(state)
-        if state.getParameters()[LAMBDA] != 0.0 and not self._known(positions):
-            whole = self._make_whole(positions, _box_of(state) if self._periodic else None)
-            self._pending, self._positions = self._thread.submit(self._evaluate, whole), positions
-        return 0.0, np.zeros_like(positions)
-
-    def finish(self, state: "openmm.State") -> tuple[float, Floats]:
-        """Energy and forces of the bracket times lambda, as OpenMM asks for them."""
-        lam = state.getParameters()[LAMBDA]
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            positions, self._positions = self._positions, None  # should the network fail, there is no answer for them
-            network, shadow = pending.result()
-            self._positions = positions
-            self.terms = Terms(network.energy - self.reference, shadow.energy)
-            self._answer = EnergyForces(self.terms.bracket, network.forces - shadow.forces)
-        return lam * self._answer.energy, lam * self._answer.forces
-
-    def _known(self, positions: Floats) -> bool:
-        return self._positions is not None and np.array_equal(positions, self._positions)
-
-    def _evaluate(self, positions: Floats) -> tuple[EnergyForces, EnergyForces]:
-        self.calls += 1
-        network = self._potential(positions)
-        if self._region_mm is None:
-            return network, EnergyForces(0.0, np.zeros_like(positions))
-        return network, self._region_mm(positions)
+        """Energy (kJ/mol) and forces (n + l, 3) (kJ/mol/nm) of the region and its MM hosts at `positions` (n + l, 3), nm, whole."""
+        self._context.setPositions(positions[self._order])
+        energy, sorted_forces = energy_forces(self._context.getState(energy=True, forces=True))
+        forces = np.empty_like(sorted_forces)
+        forces[self._order] = sorted_forces
+        return EnergyForces(energy, forces)
 
 
 @dataclass(frozen=True)
@@ -138,7 +76,7 @@ class Model:
         structure: The atoms, in the order of the system.
         system: The OpenMM System.
         region: Indices of the atoms that a network describes; empty for plain MM.
-        correction: The bracket, or none for plain MM.
+        correction: The brackets, or none for plain MM.
         provenance: Methods, versions, hashes, for the Result.
     """
 
@@ -150,36 +88,50 @@ class Model:
 
 
 def couple(mm: MMSystem, atoms: Integers, potential: BoundPotential, lam: float = 1.0) -> Model:
-    """Describe `atoms` by a network and leave the rest to MM.
+    """Describe `atoms` by a network and leave the rest to MM, with mechanical embedding.
 
     Args:
         mm: The parametrised structure; not changed.
-        atoms: The ML region: whole molecules.
-        potential: Bound to the region, same atoms in the same order.
+        atoms: The ML region.
+        potential: Bound to the region, same atoms in the same order; where bonds are cut, to `cap(structure, atoms).structure`.
         lam: Between 0 (MM) and 1 (NNP/MM); can be changed later as the Context parameter `LAMBDA`.
 
     Raises:
-        RegionError: The region cuts a covalent bond, holds fixed atoms, or carries a fractional MM charge.
+        RegionError: See `couple_fragments`.
+    """
+    return couple_fragments(mm, [(cap(mm.structure, atoms), potential)], lam)
+
+
+def couple_fragments(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], lam: float = 1.0, electrostatic: Electrostatic | None = None) -> Model:
+    """Describe some regions by networks, each by its own, and leave the rest and what is between them to MM.
+
+    Args:
+        mm: The parametrised structure; not changed.
+        described: The regions, and for each the potential, bound to the capped region.
+        lam: Between 0 (MM) and 1 (NNP/MM); can be changed later as the Context parameters `LAMBDA` and `LAMBDA_ELEC`.
+        electrostatic: Electrostatic embedding; mechanical when left out.
+
+    Raises:
+        RegionError: Regions overlap, touch or share an MM host, hold fixed atoms, or whole molecules carry another MM charge than drawn.
+        UnsupportedError: A potential predicts no charges, though embedding is electrostatic.
+        SettingsError: Electrostatic embedding reaches further than half the box.
     """
     import openmm
 
-    structure = mm.structure
-    check_whole_molecules(structure, atoms)
-    _check_mobile(structure, atoms)
-    _check_charge(mm, atoms)
+    parts = [part for part, _ in described]
+    check_apart(mm.structure, parts)
+    for part in parts:
+        _check_mobile(mm.structure, part.atoms)
+        _check_charge(mm, part)
     system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(mm.system))
-    lifted = _lift_constraints(system, atoms)
-    part = structure.take(atoms)
-    make_whole = MakeWhole(part)
-    correction = Correction(potential, RegionMM(mm, atoms), make_whole, make_whole(np.array(part.positions), structure.box), structure.box is not None)
-    _add_correction(system, correction, atoms, lam, structure.box is not None)
-    provenance = mm.provenance | potential.provenance | {
-        "coupling": "NNP/MM, delta form, mechanical embedding",
-        "ml_atoms": str(len(atoms)),
+    lifted = sum(_lift_constraints(system, part.atoms) for part in parts)
+    correction, particles = _correction(mm, described, electrostatic)
+    _add_correction(system, correction, particles, lam, mm.structure.box is not None)
+    provenance = mm.provenance | _provenance(mm, described, electrostatic) | {
         "lifted_constraints": str(lifted),
         "reference_energy_kj_mol": f"{correction.reference:.6f}",
     }  # fmt: skip
-    return Model(structure, system, atoms, correction, provenance)
+    return Model(mm.structure, system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
 
 
 def plain(mm: MMSystem) -> Model:
@@ -213,8 +165,9 @@ def network_only(structure: Structure, potential: BoundPotential, hydrogen_mass:
     system = openmm.System()
     for mass in masses:
         system.addParticle(float(mass))
-    correction = Correction(potential, None, MakeWhole(structure), np.array(structure.positions), periodic=False)
-    atoms = np.arange(len(structure))
+    part = cap(structure, np.arange(len(structure)))
+    atoms = part.atoms
+    correction = Correction([Fragment(part, potential, atoms)], np.array(structure.positions), None)
     _add_correction(system, correction, atoms, 1.0, periodic=False)
     if not structure.fixed.any():
         system.addForce(openmm.CMMotionRemover(100))
@@ -235,6 +188,41 @@ def energy_forces(state: "openmm.State") -> EnergyForces:
     return EnergyForces(energy, state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer))
 
 
+def _correction(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], electrostatic: Electrostatic | None) -> tuple[Correction, Integers]:
+    """The correction, and the particles that it needs: the regions and their hosts, or all of them where MM charges count."""
+    structure, parts = mm.structure, [part for part, _ in described]
+    particles = np.arange(len(structure)) if electrostatic else np.unique(np.concatenate([part.seen for part in parts]))
+    sites = surroundings(mm, parts) if electrostatic else None
+
+    def fragment(part: Part, potential: BoundPotential) -> Fragment:
+        embedding = Embedding(mm, part, sites, electrostatic) if electrostatic and sites else None
+        return Fragment(part, potential, np.searchsorted(particles, part.seen), shadow=RegionMM(mm, part), embedding=embedding)
+
+    fragments = [fragment(part, potential) for part, potential in described]
+    return Correction(fragments, structure.positions[particles], structure.box), particles
+
+
+def _provenance(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], electrostatic: Electrostatic | None) -> dict[str, str]:
+    """Potentials, regions, links and embedding; entries of further fragments carry their number."""
+    entries = {"coupling": f"NNP/MM, delta form, {'electrostatic' if electrostatic else 'mechanical'} embedding"}
+    if electrostatic:
+        entries["polarisation"] = electrostatic.polarisation
+    for number, (part, potential) in enumerate(described, start=1):
+        prefix = "" if number == 1 else f"fragment {number}: "
+        own = {**potential.provenance, "ml_atoms": str(len(part.atoms)), "ml_charge_e": f"{part.structure.charge:+d}"}
+        if len(part.hosts):
+            own["link_atoms"] = f"{len(part.hosts)} hydrogens, {part.style}"
+            own["mm_charge_of_cut_region_e"] = f"{mm_charges(mm)[part.atoms].sum():+.4f}"
+        entries |= {prefix + key: value for key, value in own.items()}
+    return entries
+
+
+def _silence(force: "openmm.NonbondedForce", particles: Integers) -> None:
+    """Leave `particles` without charge and Lennard-Jones parameters."""
+    for particle in particles:
+        force.setParticleParameters(int(particle), 0.0, 1.0, 0.0)
+
+
 def _bonded() -> tuple[type, ...]:
     """The bonded OpenMM forces that belong to U_MM^LL."""
     import openmm
@@ -251,7 +239,7 @@ def _add_correction(system: "openmm.System", correction: Correction, atoms: Inte
         system.removeForce(0)
     ends = []
     for callback, name in ((correction.begin, "NNP correction, begin"), (correction.finish, "NNP correction")):
-        force = openmm.PythonForce(callback, {LAMBDA: lam})
+        force = openmm.PythonForce(callback, dict.fromkeys(correction.parameters, lam))
         force.setName(name)
         force.setParticles([int(i) for i in atoms])
         force.setForceGroup(ForceGroup.NNP)
@@ -302,28 +290,10 @@ def _check_mobile(structure: Structure, atoms: Integers) -> None:
         raise RegionError(f"{structure.label(int(fixed[0]))} is held fixed and cannot be in the ML region. Choose atoms that move.")
 
 
-def _check_charge(mm: MMSystem, atoms: Integers) -> None:
-    """The MM charge of the region must be the charge that the network is told."""
-    import openmm
-    from openmm import unit
-
-    drawn = int(mm.structure.formal_charges[atoms].sum())
-    for force in mm.system.getForces():
-        if isinstance(force, openmm.NonbondedForce):
-            charge = sum(force.getParticleParameters(int(i))[0].value_in_unit(unit.elementary_charge) for i in atoms)
-            if abs(charge - drawn) > 0.01:
-                raise RegionError(
-                    f"The region carries {charge:+.3f} e in the force field and {drawn:+d} e as drawn; expected the same. Check protonation and formal charges."
-                )
-
-
-def _positions_of(state: "openmm.State") -> Floats:
-    from openmm import unit
-
-    return np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-
-
-def _box_of(state: "openmm.State") -> Floats:
-    from openmm import unit
-
-    return np.asarray(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
+def _check_charge(mm: MMSystem, part: Part) -> None:
+    """The MM charge of whole molecules must be as drawn; a cut leaves part of an integer charge on its other side."""
+    drawn, charge = int(mm.structure.formal_charges[part.atoms].sum()), float(mm_charges(mm)[part.atoms].sum())
+    if not len(part.hosts) and abs(charge - drawn) > 0.01:
+        raise RegionError(
+            f"The region carries {charge:+.3f} e in the force field and {drawn:+d} e as drawn; expected the same. Check protonation and formal charges."
+        )

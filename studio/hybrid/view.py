@@ -1,18 +1,20 @@
-"""View: how a system is seen - which atoms a network describes and what describes the rest - and the model that follows.
+"""View: how a system is seen - which atoms networks describe and what describes the rest - and the model that follows.
 
 Knows systems, regions and potentials by name; must not know how the model is moved.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio import plugins
 from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
-from studio.hybrid.coupling import Model, couple, network_only, plain
-from studio.potentials.base import Device, Potential
+from studio.hybrid.boundary import LinkStyle, Part, cap
+from studio.hybrid.coupling import Model, couple_fragments, network_only, plain
+from studio.hybrid.embedding import Electrostatic, Polarisation
+from studio.potentials.base import BoundPotential, Device, Potential
 from studio.region import AnyRegion, Focus
 from studio.structure import Structure
 from studio.system import System
@@ -24,15 +26,40 @@ TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": 1.0, "mm": 2.0}
 """Time steps that each resolution bears, fs: bonds to hydrogen vibrate freely under a network and are held under MM."""
 
 
+class MLFragment(BaseModel):
+    """One more region with a network of its own.
+
+    Args:
+        region: What the network describes.
+        potential: Registered name of the network.
+        charge: Total charge that the network is told, e; as drawn when left out.
+        multiplicity: Spin multiplicity that the network is told; the structure's when left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: AnyRegion
+    potential: str = "so3lr"
+    charge: int | None = None
+    multiplicity: Annotated[int, Field(ge=1)] | None = None
+
+
 class View(BaseModel):
     """How a system is seen.
 
     Args:
         resolution: `nnp` (the region alone, in vacuum, by the network), `nnp/mm` (the region by the network, the rest
             by MM) or `mm`.
-        region: What the network describes; not used by `mm`.
+        region: What the network describes; not used by `mm`. Bonds that it cuts are capped with hydrogens.
         potential: Registered name of the network.
-        device: Where the network runs.
+        device: Where the networks run.
+        charge: Total charge that the network is told, e; as drawn when left out.
+        multiplicity: Spin multiplicity that the network is told; the structure's when left out.
+        also: Further regions with networks of their own, for `nnp/mm`; what is between regions stays MM.
+        link: Where link hydrogens sit: at a fixed distance, or at a fixed part of the bond.
+        embedding: `mechanical` (MM charges), or `electrostatic` (the network's own charges feel those around).
+        polarisation: Of electrostatic embedding: `none`, `P1` (each atom by itself) or `P2` (coupled dipoles).
+        lam: From 0 (all MM) to 1 (`nnp/mm`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +68,24 @@ class View(BaseModel):
     region: AnyRegion = Focus()
     potential: str = "so3lr"
     device: Device = "auto"
+    charge: int | None = None
+    multiplicity: Annotated[int, Field(ge=1)] | None = None
+    also: tuple[MLFragment, ...] = ()
+    link: LinkStyle = "fixed"
+    embedding: Literal["mechanical", "electrostatic"] = "mechanical"
+    polarisation: Polarisation = "none"
+    lam: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "View":
+        if self.polarisation != "none" and self.embedding != "electrostatic":
+            raise ValueError("polarisation belongs to electrostatic embedding: choose embedding = electrostatic, or polarisation = none")
+        return self
+
+    @property
+    def fragments(self) -> tuple[MLFragment, ...]:
+        """All ML regions, the first one first."""
+        return (MLFragment(region=self.region, potential=self.potential, charge=self.charge, multiplicity=self.multiplicity), *self.also)
 
     def build(self, system: System, structure: Structure | None = None, progress: Progress | None = None) -> Model:
         """Make the model that this view has of `system`.
@@ -61,24 +106,30 @@ class View(BaseModel):
         return plain(mm) if self.resolution == "mm" else self._hybrid(mm, tell)
 
     def _network(self, system: System, structure: Structure, tell: Progress) -> Model:
-        atoms = self.region.select(structure)
-        part = structure.take(atoms)
-        if len(part) < len(structure):
-            part = part.with_notes(f"{len(structure) - len(part)} atoms around {self.region} were left out: NNP describes {len(part)} atoms in vacuum.")
-        potential = self._load()
-        tell(0.9, f"Loading {potential.card.title}")
-        return network_only(part, potential.bind(part, device=self.device), system.forcefield.hydrogen_mass)
+        region = self._cap(structure, self.fragments[0])
+        part = region.structure
+        if len(region.atoms) < len(structure):
+            part = part.with_notes(
+                f"{len(structure) - len(region.atoms)} atoms around {self.region} were left out: NNP describes {len(region.atoms)} atoms in vacuum."
+            )
+        if len(region.hosts):
+            part = part.with_notes(f"{len(region.hosts)} bonds were cut and capped with hydrogens.")
+        return network_only(part, self._bind(self.potential, part, tell), system.forcefield.hydrogen_mass)
 
     def _hybrid(self, mm: MMSystem, tell: Progress) -> Model:
-        atoms = self.region.select(mm.structure)
-        if len(atoms) == len(mm.structure):
+        parts = [self._cap(mm.structure, fragment) for fragment in self.fragments]
+        if sum(len(part.atoms) for part in parts) >= len(mm.structure):
             raise UnsupportedError("The region holds every atom, so that nothing is left for MM. Choose NNP, or a smaller region.")
-        potential = self._load()
-        tell(0.9, f"Loading {potential.card.title}")
-        return couple(mm, atoms, potential.bind(mm.structure, atoms, self.device))
+        described = [(part, self._bind(fragment.potential, part.structure, tell)) for part, fragment in zip(parts, self.fragments, strict=True)]
+        electrostatic = Electrostatic(self.polarisation) if self.embedding == "electrostatic" else None
+        return couple_fragments(mm, described, self.lam, electrostatic)
 
-    def _load(self) -> Potential:
-        potential = plugins.load("studio.potentials", self.potential)()
+    def _cap(self, structure: Structure, fragment: MLFragment) -> Part:
+        return cap(structure, fragment.region.select(structure), self.link, fragment.charge, fragment.multiplicity)
+
+    def _bind(self, name: str, part: Structure, tell: Progress) -> BoundPotential:
+        potential = plugins.load("studio.potentials", name)()
         if not isinstance(potential, Potential):
-            raise UnsupportedError(f"The plug-in '{self.potential}' is not a potential: it lacks `card` or `bind`.")
-        return potential
+            raise UnsupportedError(f"The plug-in '{name}' is not a potential: it lacks `card` or `bind`.")
+        tell(0.9, f"Loading {potential.card.title}")
+        return potential.bind(part, device=self.device)

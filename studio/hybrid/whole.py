@@ -38,6 +38,25 @@ class MakeWhole:
         return np.asarray(positions - shifts @ box)
 
 
+def minimum_image(vectors: Floats, box: Floats | None) -> Floats:
+    """The shortest of the images of each vector; exact up to half the smallest distance between opposite faces.
+
+    Args:
+        vectors: (..., 3), nm.
+        box: Reduced periodic box vectors as rows (3, 3), nm; none returns the vectors as they are.
+    """
+    return vectors if box is None else np.asarray(vectors - np.rint(vectors @ np.linalg.inv(box)) @ box)
+
+
+def half_width(box: Floats) -> float:
+    """Half the smallest distance between opposite faces, nm.
+
+    Args:
+        box: Periodic box vectors as rows (3, 3), nm.
+    """
+    return 0.5 * float((1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)).min())
+
+
 def _spanning_tree(structure: Structure) -> tuple[Integers, Integers]:
     """Child and parent of every tree edge, parents first; roots of later molecules hang from the first root."""
     from scipy.sparse import coo_array

@@ -5,6 +5,7 @@ weights and gives a `BoundPotential`; calling that evaluates. This file must not
 model, nor OpenMM.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -24,6 +25,33 @@ class EnergyForces(NamedTuple):
     forces: Floats
 
 
+class Batch(NamedTuple):
+    """Energies (b,) (kJ/mol) and forces (b, n, 3) (kJ/mol/nm) of b copies of the bound atoms."""
+
+    energies: Floats
+    forces: Floats
+
+
+class Response(NamedTuple):
+    """What a potential that predicts charges says about one geometry.
+
+    Args:
+        energy: Of the bound atoms alone, kJ/mol.
+        forces: Minus the slope of that energy and of the energy that depends on charges and ratios, (n, 3), kJ/mol/nm.
+        charges: Atomic charges, e, (n,).
+        ratios: Volume of each atom in the molecule over that of the free atom (Hirshfeld), (n,); ones where not predicted.
+    """
+
+    energy: float
+    forces: Floats
+    charges: Floats
+    ratios: Floats
+
+
+Sensitivity = Callable[[Floats, Floats], tuple[Floats, Floats]]
+"""Takes charges (n,) and ratios (n,); gives the derivatives by them of an energy U: dU/dq (kJ/mol/e) and dU/dh (kJ/mol)."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What a potential is and what it can do, known without importing it.
@@ -40,6 +68,11 @@ class Card:
         citation: Who to cite.
         doi: Where to read about it.
         max_atoms: Above this the evaluation is refused: too slow or too large to be meant.
+        commercial: Its licence allows commercial use.
+        packages: What it needs besides this program's own packages, as given to pip.
+        file: Where its weights are kept once they were downloaded (a pattern, `~` allowed); empty where they come with a package.
+        source: Where they are downloaded from.
+        bring: What the user has to give in the settings, in words; empty where the defaults work.
     """
 
     name: str
@@ -53,6 +86,11 @@ class Card:
     citation: str
     doi: str
     max_atoms: int = 1000
+    commercial: bool = True
+    packages: tuple[str, ...] = ()
+    file: str = ""
+    source: str = ""
+    bring: str = ""
 
 
 @runtime_checkable
@@ -77,6 +115,56 @@ class BoundPotential(Protocol):
             box: Periodic box vectors (3, 3), nm; none for a molecule in vacuum.
         """
         ...
+
+
+@runtime_checkable
+class Charged(Protocol):
+    """A bound potential that predicts atomic charges, and lets an energy depend on them."""
+
+    def partial_charges(self, positions: Floats) -> Floats:
+        """Atomic charges (n,), e, at positions (n, 3), nm."""
+        ...
+
+    def respond(self, positions: Floats, sensitivity: Sensitivity) -> Response:
+        """Energy, charges and ratios, and forces that include how an energy U(q, h) changes with the charges and ratios.
+
+        Args:
+            positions: (n, 3), nm, molecules whole.
+            sensitivity: Called once, between the forward and the backward pass.
+        """
+        ...
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A bound potential that evaluates many copies of its atoms in one call."""
+
+    def batch(self, positions: Floats) -> Batch:
+        """Energies and forces at positions (b, n, 3), nm."""
+        ...
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """A bound potential that is the mean of several; their spread says how far to trust it."""
+
+    @property
+    def members(self) -> tuple[BoundPotential, ...]:
+        """The single potentials, each bound to the same atoms."""
+        ...
+
+
+def evaluate_batch(bound: BoundPotential, positions: Floats) -> Batch:
+    """Energies and forces of many copies of the bound atoms: in one call where the potential can, otherwise one by one.
+
+    Args:
+        bound: The potential.
+        positions: (b, n, 3), nm, molecules whole.
+    """
+    if isinstance(bound, Batched):
+        return bound.batch(positions)
+    answers = [bound(place) for place in positions]
+    return Batch(np.array([answer.energy for answer in answers]), np.array([answer.forces for answer in answers]).reshape(positions.shape))
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 from scipy.spatial import cKDTree
 
-from studio.potentials.base import Card, Device, EnergyForces, check_supported
+from studio.potentials.base import Batch, Card, Device, EnergyForces, Response, Sensitivity, check_supported
 from studio.potentials.weights import WeightsFile, read_state, read_verified
 from studio.structure import Floats, Integers, Structure
 from studio.units import KJ_PER_EV, NM_PER_ANGSTROM, Nanometer
@@ -30,6 +30,11 @@ WEIGHTS = WeightsFile(
     requirement="so3krates-torch==0.2.1",
 )
 
+COMPILED_ON = "CCCCCCCC(C)CCN"
+"""The example that the compiler sees: its number of atoms, 37, is no other size within the network."""
+LOOK_EVERY = 500
+"""Calls between two looks for a compiled network."""
+
 
 class SO3LR(BaseModel):
     """SO3LR as a recipe.
@@ -38,6 +43,7 @@ class SO3LR(BaseModel):
         precision: Of the network; distances and sums over atoms are in float64 anyway.
         long_range_cutoff: Range of electrostatics and dispersion, nm.
         long_range_damping: Width of the zone in which the dispersion is switched off, nm.
+        compiled: Use the compiled form of the network where this machine has made it.
         weights: A copy of the file of weights, to be used instead of the installed one.
     """
 
@@ -61,6 +67,7 @@ class SO3LR(BaseModel):
     precision: Literal["float32", "float64"] = "float32"
     long_range_cutoff: Nanometer = 1.2
     long_range_damping: Nanometer = 0.2
+    compiled: bool = True
     weights: Path | None = None
 
     @model_validator(mode="after")
@@ -86,6 +93,15 @@ class SO3LR(BaseModel):
         check_supported(self.card, molecule)
         return BoundSO3LR(self, molecule, device)
 
+    def compile(self) -> None:
+        """Make the compiled form of the network, which all molecules and later processes use; about 100 s, nothing if it is there.
+
+        Raises:
+            MissingPackageError: There is no C++ compiler.
+            StorageError: The cache cannot be written.
+        """
+        BoundSO3LR(self, Structure.from_smiles(COMPILED_ON), "cpu").build_compiled()
+
 
 class BoundSO3LR:
     """SO3LR for one set of atoms; a call is a pure function of the positions, equal from call to call to the last bit on a CPU.
@@ -101,10 +117,12 @@ class BoundSO3LR:
     """
 
     def __init__(self, settings: SO3LR, molecule: Structure, device: Device = "auto") -> None:
-        self._state, attributes = read_state(read_verified(WEIGHTS, settings.weights))
+        state, attributes = read_state(read_verified(WEIGHTS, settings.weights))
         import torch
 
+        from studio.potentials.so3lr_compiled import Compiled
         from studio.potentials.so3lr_network import Settings
+        from studio.potentials.so3lr_weights import Fold
 
         self._settings, self._molecule = settings, molecule
         self._device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
@@ -118,7 +136,11 @@ class BoundSO3LR:
             long_cutoff=settings.long_range_cutoff / NM_PER_ANGSTROM,
             long_damping=settings.long_range_damping / NM_PER_ANGSTROM,
         )
+        self._fold = Fold(state, self._constants, torch.float32 if settings.precision == "float32" else torch.float64, self._device)
         self._network = self._build(tabulate=settings.precision == "float32")
+        self._copies: dict[int, Network] = {1: self._network}
+        self._compiled, self._calls = Compiled(None, None), 0
+        self._may_compile = settings.compiled and settings.precision == "float32" and self._device.type == "cpu"
 
     @property
     def card(self) -> Card:
@@ -144,7 +166,8 @@ class BoundSO3LR:
             positions: (n, 3), nm, molecules whole.
             box: Not used: the region is a molecule in vacuum.
         """
-        return self._evaluate(self._network, positions)
+        energies, forces = self._fast(self._network, positions[None])
+        return EnergyForces(float(energies[0]), forces[0])
 
     def plain(self, positions: Floats) -> EnergyForces:
         """Energy and forces as the equations stand: all pairs, no table; what the fast way is tested against.
@@ -152,7 +175,27 @@ class BoundSO3LR:
         Args:
             positions: (n, 3), nm, molecules whole.
         """
-        return self._evaluate(self._exact, positions, everything=True)
+        energies, forces = self._evaluate(self._exact, positions[None], everything=True)
+        return EnergyForces(float(energies[0]), forces[0])
+
+    def batch(self, positions: Floats) -> Batch:
+        """Energies and forces of many geometries in one call.
+
+        Args:
+            positions: (b, n, 3), nm, molecules whole.
+        """
+        return self._fast(self._repeated(len(positions)), positions)
+
+    def build_compiled(self) -> None:
+        """Compile with these atoms as the example; see `SO3LR.compile`."""
+        from studio.potentials.so3lr_compiled import build
+
+        def example(copies: int) -> "tuple[Network, torch.Tensor, Pairs, Pairs]":
+            angstrom = _angstrom(np.repeat(self._molecule.positions[None], copies, axis=0))
+            return self._repeated(copies), self._tensor(angstrom.reshape(-1, 3)), *self._pairs(angstrom)
+
+        if self._may_compile:
+            build(example, self._constants)
 
     def partial_charges(self, positions: Floats) -> Floats:
         """Atomic charges (n,), e; they sum to the total charge.
@@ -162,10 +205,24 @@ class BoundSO3LR:
         """
         import torch
 
-        angstrom = np.asarray(positions, dtype=np.float64) / NM_PER_ANGSTROM
+        angstrom = _angstrom(positions[None])
         with torch.no_grad():
-            charges = self._network.energy(self._tensor(angstrom), *self._pairs(angstrom))[1]
+            charges = self._network(self._tensor(angstrom[0]), *self._pairs(angstrom)).charges
         return np.asarray(charges.cpu().numpy(), dtype=np.float64)
+
+    def respond(self, positions: Floats, sensitivity: Sensitivity) -> Response:
+        """Energy, charges and volume ratios, and forces that include an energy which depends on them; see `Charged.respond`."""
+        import torch
+
+        angstrom = _angstrom(positions[None])
+        place = self._tensor(angstrom[0]).requires_grad_()
+        with torch.enable_grad():
+            answer = self._network(place, *self._pairs(angstrom))
+            charges, ratios = (np.asarray(values.detach().cpu().numpy(), dtype=np.float64) for values in (answer.charges, answer.ratios))
+            by_charge, by_ratio = (self._tensor(slope / KJ_PER_EV).to(answer.charges.dtype) for slope in sensitivity(charges, ratios))
+            outputs, slopes = (answer.energies, answer.charges, answer.ratios), (torch.ones_like(answer.energies), by_charge, by_ratio)
+            (gradient,) = torch.autograd.grad(outputs, place, slopes)
+        return Response(float(answer.energies[0].item()) * KJ_PER_EV, _forces(gradient), charges, ratios)
 
     @cached_property
     def _exact(self) -> "Network":
@@ -176,31 +233,54 @@ class BoundSO3LR:
 
         from studio.potentials.so3lr_network import Network
 
-        numbers, dtype = torch.tensor(self._molecule.numbers), torch.float32 if self._settings.precision == "float32" else torch.float64
-        return Network(self._state, self._constants, numbers, self._molecule.charge, dtype=dtype, device=self._device, tabulate=tabulate)
+        return Network(self._constants, self._fold.weights(tabulate=tabulate), self._fold.molecule(torch.tensor(self._molecule.numbers), self._molecule.charge))
 
-    def _evaluate(self, network: "Network", positions: Floats, everything: bool = False) -> EnergyForces:
+    def _repeated(self, copies: int) -> "Network":
+        """The network for several copies of the atoms; the last such is remembered."""
         import torch
 
-        angstrom = np.asarray(positions, dtype=np.float64) / NM_PER_ANGSTROM
-        place = self._tensor(angstrom).requires_grad_()
+        if copies not in self._copies:
+            molecule = self._fold.molecule(torch.tensor(self._molecule.numbers), self._molecule.charge, copies)
+            self._copies = {1: self._network, copies: self._network._replace(molecule=molecule)}
+        return self._copies[copies]
+
+    def _fast(self, network: "Network", positions: Floats) -> Batch:
+        """By the compiled network where there is one; whether it has come meanwhile is looked at now and then."""
+        if self._may_compile and self._calls % LOOK_EVERY == 0 and None in self._compiled:
+            from studio.potentials.so3lr_compiled import Compiled
+
+            self._compiled = Compiled.load(self._constants)
+        self._calls += 1
+        angstrom = _angstrom(positions)
+        answer = self._compiled.run(network, self._tensor(angstrom.reshape(-1, 3)), *self._pairs(angstrom)) if any(self._compiled) else None
+        if answer is None:
+            return self._evaluate(network, positions)
+        return Batch(answer[0].numpy() * KJ_PER_EV, _forces(answer[1]).reshape(positions.shape))
+
+    def _evaluate(self, network: "Network", positions: Floats, everything: bool = False) -> Batch:
+        import torch
+
+        angstrom = _angstrom(positions)
+        place = self._tensor(angstrom.reshape(-1, 3)).requires_grad_()
         with torch.enable_grad():
-            energy, _ = network.energy(place, *self._pairs(angstrom, everything))
-            (gradient,) = torch.autograd.grad(energy, place)
-        return EnergyForces(energy.item() * KJ_PER_EV, gradient.cpu().numpy() * (-KJ_PER_EV / NM_PER_ANGSTROM))
+            energies = network(place, *self._pairs(angstrom, everything)).energies
+            (gradient,) = torch.autograd.grad(energies.sum(), place)
+        return Batch(energies.detach().cpu().numpy() * KJ_PER_EV, _forces(gradient).reshape(positions.shape))
 
     def _pairs(self, angstrom: Floats, everything: bool = False) -> "tuple[Pairs, Pairs]":
-        """Pairs within the network's cutoff and within the long-range cutoff.
+        """Pairs within the network's cutoff and within the long-range cutoff, of copies (b, n, 3).
 
         They are searched for in each call: that costs 2 % of it, and lists kept within a skin would make the last bits of
         the energy depend on the past.
         """
+        count = angstrom.shape[1]
         if everything:
-            pairs = np.stack(np.triu_indices(len(angstrom), k=1), axis=1)
+            pairs = np.stack(np.triu_indices(count, k=1), axis=1)
             return (self._lists(pairs),) * 2
         reach = max(self._constants.cutoff, self._constants.long_cutoff)
-        pairs = cKDTree(angstrom).query_pairs(reach, output_type="ndarray")
-        lengths = np.linalg.norm(angstrom[pairs[:, 0]] - angstrom[pairs[:, 1]], axis=1)
+        pairs = np.concatenate([index * count + cKDTree(place).query_pairs(reach, output_type="ndarray") for index, place in enumerate(angstrom)])
+        flat = angstrom.reshape(-1, 3)
+        lengths = np.linalg.norm(flat[pairs[:, 0]] - flat[pairs[:, 1]], axis=1)
         return self._lists(pairs[lengths < self._constants.cutoff]), self._lists(pairs)
 
     def _lists(self, pairs: Integers) -> "Pairs":
@@ -211,7 +291,16 @@ class BoundSO3LR:
         i, j = torch.from_numpy(np.ascontiguousarray(pairs.T, dtype=np.int64)).to(self._device)
         return Pairs(i, j)
 
-    def _tensor(self, angstrom: Floats) -> "torch.Tensor":
+    def _tensor(self, values: Floats) -> "torch.Tensor":
         import torch
 
-        return torch.tensor(angstrom, device=self._device)
+        return torch.tensor(values, device=self._device)
+
+
+def _angstrom(positions: Floats) -> Floats:
+    return np.asarray(positions, dtype=np.float64) / NM_PER_ANGSTROM
+
+
+def _forces(gradient: "torch.Tensor") -> Floats:
+    """Forces in kJ/mol/nm from a gradient in eV/angstrom."""
+    return np.asarray(gradient.cpu().numpy() * (-KJ_PER_EV / NM_PER_ANGSTROM))

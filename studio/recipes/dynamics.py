@@ -21,6 +21,7 @@ from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.structure import Structure
 from studio.system import System
+from studio.trust import Trust, watch
 from studio.units import Femtosecond, Kelvin, PerPicosecond
 
 RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100}
@@ -41,6 +42,7 @@ class Dynamics(Recipe):
         interval: Steps between recorded frames.
         minimise: Iterations of minimisation before the start; what the resolution can afford when left out.
         seed: Of velocities and thermostat.
+        trust: When to doubt the network, and what to do then.
     """
 
     kind: Literal["dynamics"] = "dynamics"
@@ -54,6 +56,7 @@ class Dynamics(Recipe):
     interval: Annotated[int, Field(ge=1, le=10**6)] = 100
     minimise: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
+    trust: Trust = Trust()
 
     def simulation(self, structure: Structure | None = None, progress: Progress | None = None) -> OpenMMSimulation:
         """The simulation at its start, minimised.
@@ -137,12 +140,14 @@ class Dynamics(Recipe):
         return Result(json.loads(self.to_json()), values, arrays, provenance, simulation.structure.notes, failure)
 
     def _drive(self, simulation: OpenMMSimulation, recorder: Recorder | None, frame: Frame, on_frame: OnFrame | None) -> Result:
-        frames, failure, saved = [], None, monotonic()
+        frames, failure, saved, monitor = [], None, monotonic(), watch(simulation.model, self.trust)
+        monitor.look(frame)  # what is doubtful from the start is told, and does not end the run
         try:
             while True:
                 frames.append(replace(frame, positions=_NOWHERE))
                 if recorder:
                     recorder.record(frame)
+                monitor.check(frame)
                 if recorder and monotonic() - saved > CHECKPOINT_SECONDS:
                     recorder.save_checkpoint(simulation.checkpoint())
                     saved = monotonic()
@@ -153,4 +158,5 @@ class Dynamics(Recipe):
             failure = Failure.from_error(problem)
         if recorder:
             recorder.save_checkpoint(simulation.checkpoint())
-        return self.result(simulation, failure, frames)
+        result = self.result(simulation, failure, frames)
+        return replace(result, notes=(*result.notes, *monitor.notes))

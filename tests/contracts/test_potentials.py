@@ -13,12 +13,28 @@ import pytest
 import torch
 
 from studio import plugins
-from studio.errors import UnsupportedError
+from studio.errors import SimulationError, UnsupportedError
 from studio.potentials import aimnet2, so3lr
-from studio.potentials.aimnet2 import AIMNet2
+from studio.potentials.aimnet2 import AIMNet2, AIMNet2Ensemble
+from studio.potentials.base import Batch, Batched, Charged, Ensemble, Response
+from studio.potentials.catalogue import ready_cards
+from studio.potentials.openmmml_models import ROWS
 from studio.potentials.so3lr import SO3LR
+from studio.potentials.xtb import GFN2xTB
 from studio.structure import Structure
-from studio.testing import acetate, check_forces, check_potential, check_settings, formaldehyde, methylammonium, water, water_dimer
+from studio.testing import (
+    acetate,
+    check_batch,
+    check_forces,
+    check_members,
+    check_potential,
+    check_response,
+    check_settings,
+    formaldehyde,
+    methylammonium,
+    water,
+    water_dimer,
+)
 from studio.units import KJ_PER_EV, NM_PER_ANGSTROM
 
 LIGAND = "O=C(Nc1ccnc(NC(C)=O)c1)c1c(Cl)cccc1Cl"
@@ -71,12 +87,17 @@ def reference(calculator, structure, precision="float64"):
         return atoms.get_potential_energy() * KJ_PER_EV, atoms.get_forces() * KJ_PER_EV / NM_PER_ANGSTROM, atoms.calc.results["partial_charges"]
 
 
-@pytest.mark.parametrize("name", plugins.names("studio.potentials"))
+# What OpenMM-ML computes comes in the precision that it chose (tests/test_models.py checks the adapter).
+@pytest.mark.parametrize("name", sorted(set(ready_cards()) - set(ROWS)))
 def test_contract(name):
     check_potential(plugins.load("studio.potentials", name)())
 
 
-@pytest.mark.parametrize("potential", [SO3LR(), AIMNet2()], ids=lambda p: p.card.name)
+def test_what_is_shipped_is_ready():
+    assert {"so3lr", "aimnet2", "aimnet2-ensemble", "gfn2-xtb"} <= set(ready_cards())
+
+
+@pytest.mark.parametrize("potential", [SO3LR(), AIMNet2(), GFN2xTB()], ids=lambda p: p.card.name)
 @pytest.mark.parametrize("make", [acetate, methylammonium, water_dimer], ids=lambda f: f.__name__)
 def test_contract_on_ions_and_on_several_molecules(potential, make):
     check_potential(potential, make())
@@ -138,7 +159,105 @@ def test_aimnet2_adds_free_atom_energies_in_double_precision(ligand):
     assert np.abs(np.diff(line, 3)).max() < 0.02
 
 
-@pytest.mark.parametrize("potential", [SO3LR(), AIMNet2()], ids=lambda p: p.card.name)
+def test_aimnet2_batch_equals_single_and_is_cut_into_portions(ligand, monkeypatch):
+    bound = AIMNet2().bind(ligand)
+    places = ligand.positions + np.random.default_rng(0).normal(scale=0.005, size=(5, len(ligand), 3))
+    whole = bound.batch(places)
+    monkeypatch.setattr(aimnet2, "PAIRS_AT_ONCE", 2 * len(ligand) ** 2)
+    cut = bound.batch(places)
+    for answer in (whole, cut):
+        np.testing.assert_allclose(answer.energies, [bound(place).energy for place in places], atol=0.005)
+        np.testing.assert_allclose(answer.forces, [bound(place).forces for place in places], atol=0.05)
+
+
+def test_aimnet2_ensemble_holds_the_published_first_member(ligand):
+    """Its first member is the network that is offered alone; its mean is that of the four, not of four times one."""
+    ensemble, single = AIMNet2Ensemble().bind(ligand), AIMNet2().bind(ligand)
+    assert len(ensemble.members) == 4
+    first, alone = ensemble.members[0](ligand.positions), single(ligand.positions)
+    assert first.energy == alone.energy
+    assert np.array_equal(first.forces, alone.forces)
+    spread = np.std([member(ligand.positions).forces for member in ensemble.members], axis=0)
+    assert 5.0 < np.sqrt((spread**2).mean()) < 200.0
+    charges = ensemble.partial_charges(ligand.positions)
+    np.testing.assert_allclose(charges, np.mean([member.partial_charges(ligand.positions) for member in ensemble.members], axis=0), atol=1e-6)
+
+
+def test_aimnet2_ensemble_equals_its_own_program(ligand):
+    """Against the ensemble's program as it is, which averages inside."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model = torch.jit.load(io.BytesIO(aimnet2.read_verified(aimnet2.ENSEMBLE_WEIGHTS)))
+    place = torch.tensor(ligand.positions / NM_PER_ANGSTROM, dtype=torch.float32)[None]
+    out = model({"coord": place, "numbers": torch.tensor(ligand.numbers)[None], "charge": torch.zeros(1)})
+    mine = AIMNet2Ensemble().bind(ligand)(ligand.positions)
+    assert mine.energy == pytest.approx(out["energy"].item() * KJ_PER_EV, abs=2.0)
+    np.testing.assert_allclose(mine.forces, out["forces"][0].numpy() * KJ_PER_EV / NM_PER_ANGSTROM, atol=0.2)
+
+
+def test_aimnet2_responds_to_an_energy_of_charges_that_is_not_linear():
+    """U = 500 (q_0^2 + q_1 q_2): its slope depends on the charges that the forward pass gave."""
+    structure = acetate()
+    bound = AIMNet2().bind(structure)
+
+    def slope(charges, _ratios):
+        by_charge = np.zeros(len(charges))
+        by_charge[:3] = 1000.0 * charges[0], 500.0 * charges[2], 500.0 * charges[1]
+        return by_charge, np.zeros(len(charges))
+
+    def energy(place):
+        answer = bound.respond(place, slope)
+        return answer.energy + 500.0 * (answer.charges[0] ** 2 + answer.charges[1] * answer.charges[2])
+
+    forces = bound.respond(structure.positions, slope).forces
+    for atom, axis in ((0, 0), (1, 1), (2, 2), (4, 0)):
+        shift = np.zeros_like(structure.positions)
+        shift[atom, axis] = 1e-3
+        near, far = ((energy(structure.positions + k * shift) - energy(structure.positions - k * shift)) for k in (1, 2))
+        assert forces[atom, axis] == pytest.approx(-(8 * near - far) / 12e-3, abs=3.0)
+
+
+def test_what_each_potential_offers():
+    structure = water()
+    offers = {type(p): tuple(isinstance(p.bind(structure), kind) for kind in (Charged, Batched, Ensemble)) for p in (AIMNet2(), AIMNet2Ensemble(), GFN2xTB())}
+    assert offers == {AIMNet2: (True, True, False), AIMNet2Ensemble: (True, True, True), GFN2xTB: (False, False, False)}
+
+
+def test_xtb_forces_in_double_precision():
+    for structure in (formaldehyde(), acetate()):
+        check_forces(GFN2xTB(accuracy=0.001).bind(structure), structure, tolerance=0.02)
+
+
+def test_xtb_knows_unpaired_electrons_and_heavy_elements():
+    """A methyl radical has one unpaired electron: promoting two more costs hundreds of kJ/mol."""
+    methyl = Structure.from_smiles("[CH3]")
+    doublet, quartet = (GFN2xTB().bind(replace(methyl, multiplicity=m))(methyl.positions).energy for m in (2, 4))
+    assert quartet - doublet > 200.0
+    iodide = Structure.from_smiles("[I-]")
+    assert GFN2xTB().bind(iodide).partial_charges(iodide.positions) == pytest.approx([-1.0])
+
+
+def test_xtb_survives_torn_molecules(caplog):
+    """Minimisers try such geometries, most of which have no solution with cold electrons: the energy has to be there, and high."""
+    caplog.set_level("INFO", logger="studio.potentials.xtb")
+    whole = Structure.from_smiles("CCO")
+    bound = GFN2xTB().bind(whole)
+    for shake in np.random.default_rng(0).normal(scale=0.2, size=(8, len(whole), 3)):
+        answer = bound(whole.positions + shake)
+        assert answer.energy > bound(whole.positions).energy + 1000.0
+        assert np.isfinite(answer.forces).all()
+    assert "goes to 5000 K" in caplog.text
+
+
+def test_xtb_is_silent_and_fails_in_a_sentence(capfd):
+    structure = formaldehyde()
+    GFN2xTB().bind(structure)(structure.positions)
+    with pytest.raises(SimulationError, match=r"GFN2-xTB found no solution for these 4 atoms \(SCF not converged in 1 cycles\)"):
+        GFN2xTB(iterations=1).bind(structure)(structure.positions)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("potential", [SO3LR(), AIMNet2(), GFN2xTB()], ids=lambda p: p.card.name)
 def test_anion_and_cation_differ(potential):
     """The same atoms and positions with another total charge."""
     structure = formaldehyde()
@@ -223,9 +342,9 @@ def test_so3lr_refuses_elements_that_aimnet2_takes(smiles, monkeypatch):
 
 
 def test_importing_potentials_loads_no_network():
-    heavy = ("torch", "so3krates_torch", "Auto3D", "ase")
-    cards = "import studio.potentials.so3lr as a, studio.potentials.aimnet2 as b; a.SO3LR.card, b.AIMNet2.card"
-    code = f"{cards}; import sys; print(sorted(set({heavy}) & set(sys.modules)))"
+    heavy = ("torch", "so3krates_torch", "Auto3D", "ase", "openmm", "openmmml", "tblite")
+    code = "from studio import plugins; [plugins.load('studio.potentials', name)().card for name in plugins.names('studio.potentials')]"
+    code = f"{code}; import sys; print(sorted(set({heavy}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -246,3 +365,29 @@ def test_checks_catch_a_broken_potential():
         check_forces(Wrong(), structure, tolerance=0.02)
     with pytest.raises(AssertionError, match="frozen"):
         check_settings(type("Thawed", (SO3LR,), {"model_config": {"frozen": False}})())
+
+
+def test_checks_catch_a_broken_batch_response_and_ensemble():
+    structure = water()
+    bound = AIMNet2().bind(structure)
+
+    class Wrong:
+        card, provenance, partial_charges, members = bound.card, bound.provenance, bound.partial_charges, (bound, bound)
+        __call__ = staticmethod(bound.__call__)
+
+        def batch(self, positions):
+            energies, forces = bound.batch(positions)
+            return Batch(energies[::-1], forces)
+
+        def respond(self, positions, sensitivity):
+            answer = bound.respond(positions, lambda q, h: (np.zeros_like(q), np.zeros_like(h)))
+            sensitivity(answer.charges, answer.ratios)
+            return Response(*answer)
+
+    for check, sentence in (
+        (check_batch, "same energies in a batch"),
+        (lambda b, s: check_response(b, s, 5.0), "how its charges and ratios change"),
+        (check_members, "have to differ"),
+    ):
+        with pytest.raises(AssertionError, match=sentence):
+            check(Wrong(), structure)
