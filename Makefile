@@ -44,6 +44,7 @@ $(STAMP): $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.examples: $(STAMP)
+	-@$(BIN)/potential-studio compile
 	@echo "Preparing the bundled examples (once)."
 	$(BIN)/potential-studio examples --prepare
 	@touch $@

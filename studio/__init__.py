@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from studio.forcefield.base import ForceField
     from studio.frame import Frame
-    from studio.hybrid.view import View
-    from studio.potentials.aimnet2 import AIMNet2
+    from studio.hybrid.embedding import Electrostatic
+    from studio.hybrid.view import MLFragment, View
+    from studio.potentials.aimnet2 import AIMNet2, AIMNet2Ensemble
+    from studio.potentials.combine import Scaled, Sum, difference, total
+    from studio.potentials.openmmml import OpenMMML
     from studio.potentials.so3lr import SO3LR
+    from studio.potentials.xtb import GFN2xTB
     from studio.recipes.dynamics import Dynamics
     from studio.recipes.minimise import Minimise
     from studio.recipes.single_point import SinglePoint
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "studio.forcefield.base": ("ForceField",),
     "studio.frame": ("Frame",),
-    "studio.hybrid.view": ("View",),
-    "studio.potentials.aimnet2": ("AIMNet2",),
+    "studio.hybrid.embedding": ("Electrostatic",),
+    "studio.hybrid.view": ("MLFragment", "View"),
+    "studio.potentials.aimnet2": ("AIMNet2", "AIMNet2Ensemble"),
+    "studio.potentials.combine": ("Scaled", "Sum", "difference", "total"),
+    "studio.potentials.openmmml": ("OpenMMML",),
     "studio.potentials.so3lr": ("SO3LR",),
+    "studio.potentials.xtb": ("GFN2xTB",),
     "studio.recipes.dynamics": ("Dynamics",),
     "studio.recipes.minimise": ("Minimise",),
     "studio.recipes.single_point": ("SinglePoint",),
@@ -39,8 +47,9 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AIMNet2", "All", "Atoms", "Dynamics", "Focus", "ForceField", "Frame", "Ligand", "Minimise", "Near", "ResidueIs", "Result", "Run", "SO3LR",
-    "SinglePoint", "Solute", "Structure", "System", "View",
+    "AIMNet2", "AIMNet2Ensemble", "All", "Atoms", "Dynamics", "Electrostatic", "Focus", "ForceField", "Frame", "GFN2xTB", "Ligand", "MLFragment",
+    "Minimise", "Near", "OpenMMML", "ResidueIs", "Result", "Run", "SO3LR", "Scaled", "SinglePoint", "Solute", "Structure", "Sum", "System", "View",
+    "difference", "total",
 ]  # fmt: skip
 
 

@@ -5,9 +5,12 @@ in the log. Knows files and keys; must not know how structures are made.
 """
 
 import hashlib
+import io
 import json
 import logging
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -111,6 +114,39 @@ def store_system(key: str, mm: MMSystem) -> None:
         write_whole(cache_folder() / f"{key}.json", json.dumps(entry).encode())
     except OSError as error:
         logger.warning("The force-field system is not cached: %s", error)
+
+
+def load_arrays(key: str) -> dict[str, Any] | None:
+    """The arrays with this key, or none.
+
+    Args:
+        key: From `key_of`.
+    """
+    path = cache_folder() / f"{key}.npz"
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as entry:
+            return dict(entry)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        logger.warning("The cached arrays %s are damaged and are made again: %s", path.name, error)
+        return None
+
+
+def store_arrays(key: str, arrays: dict[str, Any]) -> None:
+    """Keep named arrays; does nothing but log where that is impossible.
+
+    Args:
+        key: From `key_of`.
+        arrays: Numbers only.
+    """
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    try:
+        _make_room()
+        write_whole(cache_folder() / f"{key}.npz", content.getvalue())
+    except OSError as error:
+        logger.warning("The arrays are not cached: %s", error)
 
 
 def content_of(structure: Structure) -> str:

@@ -29,7 +29,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; takes some seconds, since it loads the engines and the weights."""
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_packages, _machine, _engines, _weights, _viewer, _disk)
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_packages, _machine, _engines, _weights, _compiled, _viewer, _disk)
     return [finding for check in checks for finding in check()]
 
 
@@ -56,10 +56,11 @@ def _engines() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
+    from studio.potentials.catalogue import ready_cards
     from studio.structure import Structure
 
-    water = Structure.from_smiles("O")
-    for name in plugins.names("studio.potentials"):
+    water, ready = Structure.from_smiles("O"), ready_cards()
+    for name in ready:
         try:
             potential = plugins.load("studio.potentials", name)()
             energy = potential.bind(water)(water.positions).energy
@@ -67,6 +68,36 @@ def _weights() -> Iterator[Finding]:
             yield Finding(f"potential {name}", False, str(problem))
         else:
             yield Finding(f"potential {name}", True, f"{potential.card.title}: weights verified, energy of water {energy:.1f} kJ/mol")
+    more = len(plugins.names("studio.potentials")) - len(ready)
+    yield Finding("other potentials", True, f"{more} more models: `potential-studio models`")
+
+
+def _compiled() -> Iterator[Finding]:
+    from studio.potentials.compiled import compiler
+
+    try:
+        missing = [path for path in compiled_packages() if not path.exists()]
+    except StudioError as problem:
+        yield Finding("compiled so3lr", False, str(problem))
+        return
+    found = compiler()
+    speed = "SO3LR works, at a third of the speed" if missing else "there"
+    advice = f"; {'' if found else 'install a C++ compiler (on Debian: apt install g++) and '}run `potential-studio compile` (about 100 s, once)"
+    yield Finding("compiled so3lr", True, speed + (advice if missing else ""))
+    yield Finding("C++ compiler", True, found or "none found; needed only to compile a network")
+
+
+def compiled_packages() -> tuple[Path, ...]:
+    """Where the compiled form of SO3LR lies on this machine, or would lie.
+
+    Raises:
+        WeightsError: Its weights are missing or are not the known file.
+    """
+    from studio.potentials.so3lr import SO3LR
+    from studio.potentials.so3lr_compiled import paths
+    from studio.structure import Structure
+
+    return paths(SO3LR().bind(Structure.from_smiles("O"), device="cpu")._constants)
 
 
 def _viewer() -> Iterator[Finding]:

@@ -48,20 +48,6 @@ def load(group: Group, name: str) -> Plugin:
     return plugin.named(name) if hasattr(plugin, "named") else plugin
 
 
-def potential_cards() -> dict[str, Plugin]:
-    """The cards of all potentials by name, for menus; a plug-in that cannot be imported is left out.
-
-    Cards are constants of the settings classes, so no network and no weights are loaded.
-    """
-    cards = {}
-    for name in names("studio.potentials"):
-        try:
-            cards[name] = load("studio.potentials", name)().card
-        except MissingPackageError:
-            continue
-    return cards
-
-
 def _points(group: Group) -> dict[str, EntryPoint]:
     """Entry points of a group by name; the first of two with the same name wins, as for imports."""
     points: dict[str, EntryPoint] = {}

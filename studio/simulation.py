@@ -5,7 +5,8 @@ Knows models (systems with their energies told apart) and frames; must not know 
 
 import io
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
@@ -16,7 +17,7 @@ import numpy as np
 
 from studio.errors import SettingsError, SimulationError, StorageError
 from studio.frame import Frame
-from studio.hybrid.coupling import LAMBDA, Model, energy_forces
+from studio.hybrid.coupling import EVERY, LAMBDA, LAMBDA_ELEC, Model, energy_forces
 from studio.structure import Floats, Integers, Structure
 from studio.units import BOLTZMANN
 
@@ -81,12 +82,23 @@ class Simulation(Protocol):
 
 @dataclass(frozen=True)
 class Thermostat:
-    """How a simulation is driven: temperature (K), friction (1/ps), timestep (fs) and random seed."""
+    """How a simulation is driven: temperature (K), friction (1/ps), timestep (fs), random seed, and MM steps within each step.
+
+    With more than one MM step the network acts once a step, as an impulse (r-RESPA).
+    """
 
     temperature: float = 300.0
     friction: float = 1.0
     timestep: float = 1.0
     seed: int = 0
+    inner: int = 1
+
+    @property
+    def schedule(self) -> str:
+        """How often what is evaluated."""
+        if self.inner == 1:
+            return f"single time step, {self.timestep:g} fs"
+        return f"r-RESPA, network every {self.timestep:g} fs, MM every {self.timestep / self.inner:g} fs"
 
 
 class OpenMMSimulation:
@@ -113,6 +125,7 @@ class OpenMMSimulation:
         self._sample: tuple[dict[str, float], float] = ({}, 0.0)
         self._degrees = degrees_of_freedom(model.system)
         self._constrained = False
+        self._act_every(thermostat.inner)
         self._place(model.structure.positions)
         self._origin = self.checkpoint()
 
@@ -126,7 +139,10 @@ class OpenMMSimulation:
         """Methods, versions, hashes, platform, integrator."""
         drive = self.thermostat
         return self.model.provenance | {
-            "integrator": f"LangevinMiddle, {drive.timestep:g} fs, friction {drive.friction:g}/ps, seed {drive.seed}",
+            "integrator": f"LangevinMiddle, {drive.timestep / drive.inner:g} fs, friction {drive.friction:g}/ps, seed {drive.seed}",
+            "schedule": f"r-RESPA, network every {drive.timestep:g} fs, MM every {drive.timestep / drive.inner:g} fs"
+            if drive.inner > 1
+            else "single time step",
             "openmm_platform": self._context.getPlatform().getName(),
         }
 
@@ -165,7 +181,8 @@ class OpenMMSimulation:
 
         reporter = type("Reporter", (openmm.MinimizationReporter,), {"report": report})()
         try:
-            openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, iterations, reporter)
+            with self._whole_force():
+                openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, iterations, reporter)
         except openmm.OpenMMException as problem:
             raise SimulationError(f"The energy of the starting structure cannot be lowered: {problem}") from problem
         self._thermalise()
@@ -174,7 +191,18 @@ class OpenMMSimulation:
 
     def forces(self) -> Floats:
         """Forces at the current positions, (n, 3), kJ/mol/nm."""
-        return energy_forces(self._context.getState(energy=True, forces=True)).forces
+        with self._whole_force():
+            return energy_forces(self._context.getState(energy=True, forces=True)).forces
+
+    def heat(self, atoms: Integers) -> float:
+        """Kinetic temperature of some atoms, K, three degrees of freedom each.
+
+        Args:
+            atoms: Indices.
+        """
+        velocities = np.asarray(_plain(self._context.getState(velocities=True).getVelocities(asNumpy=True)))[atoms]
+        masses = np.array([_plain(self.model.system.getParticleMass(int(atom))) for atom in atoms])
+        return float((masses[:, None] * velocities**2).sum() / (3 * len(atoms) * BOLTZMANN))
 
     def set_temperature(self, kelvin: float) -> None:
         """Change the temperature of the thermostat, K."""
@@ -223,13 +251,14 @@ class OpenMMSimulation:
             self._context.setPositions(saved["positions"])
             self._context.setVelocities(saved["velocities"])
             self._context.setTime(step * self.thermostat.timestep / 1000.0)
+            self._context.setStepCount(step * self.thermostat.inner)
         self.set_temperature(float(saved["temperature"]))
 
     def _integrate(self, steps: int) -> None:
         import openmm
 
         try:
-            self._context.getIntegrator().step(steps)
+            self._context.getIntegrator().step(steps * self.thermostat.inner)
         except openmm.OpenMMException as problem:
             raise _unstable(problem) from problem
         self.step += steps
@@ -273,13 +302,36 @@ class OpenMMSimulation:
         """Energies by component (kJ/mol) and the temperature (K) of a state."""
         potential, kinetic = float(_plain(state.getPotentialEnergy())), float(_plain(state.getKineticEnergy()))
         energies = {"potential": potential, "kinetic": kinetic}
-        if self.model.correction is not None:
-            network = self._context.getParameter(LAMBDA) * self.model.correction.terms.network
-            energies |= {"network": network, "mm": potential - network}
+        energies |= self._parts(potential)
         temperature = 2.0 * kinetic / (self._degrees * BOLTZMANN)
         if not np.isfinite(potential):
             raise SimulationError("the energy is no longer a number")
         return energies, temperature
+
+    def _parts(self, potential: float) -> dict[str, float]:
+        """What the network, the embedding and the force field have to do with the potential energy, kJ/mol."""
+        correction = self.model.correction
+        if correction is None:
+            return {}
+        network = self._context.getParameter(LAMBDA) * correction.terms.network
+        if LAMBDA_ELEC not in correction.parameters:
+            return {"network": network, "mm": potential - network}
+        scale, terms = self._context.getParameter(LAMBDA_ELEC), correction.terms
+        outer = {"network": network, "embedding": scale * terms.embedding, "polarisation": scale * terms.polarisation}
+        return outer | {"mm": potential - sum(outer.values())}
+
+    @contextmanager
+    def _whole_force(self) -> Iterator[None]:
+        """The forces as they are, not as impulses."""
+        self._act_every(1)
+        try:
+            yield
+        finally:
+            self._act_every(self.thermostat.inner)
+
+    def _act_every(self, steps: int) -> None:
+        if self.model.correction is not None:
+            self._context.setParameter(EVERY, steps)
 
     def _check_calm(self) -> None:
         """Heat is looked at after steps only: OpenMM's kinetic energy of a strained start holds half a step of its forces."""
@@ -357,7 +409,7 @@ def degrees_of_freedom(system: "openmm.System") -> int:
 def _context(system: "openmm.System", drive: Thermostat, platform: str | None, threads: int | None) -> "openmm.Context":
     import openmm
 
-    integrator = openmm.LangevinMiddleIntegrator(drive.temperature, drive.friction, drive.timestep / 1000.0)
+    integrator = openmm.LangevinMiddleIntegrator(drive.temperature, drive.friction, drive.timestep / drive.inner / 1000.0)
     integrator.setRandomNumberSeed(drive.seed + 1)  # OpenMM takes 0 for "choose one"
     names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
     if platform is None:

@@ -15,6 +15,7 @@ COULOMB = 138.93545764438198
 """Coulomb's constant, kJ/mol nm e^-2."""
 BOLTZMANN = 0.00831446261815324
 """Gas constant, kJ/mol/K."""
+NM_PER_BOHR = 0.0529177210903
 
 Kelvin = Annotated[float, Field(ge=1.0, le=1500.0, allow_inf_nan=False)]
 Femtosecond = Annotated[float, Field(gt=0.0, le=20.0, allow_inf_nan=False)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import openmm
+from openmm import app
 
 from studio.forcefield import MMSystem, parametrise
 from studio.forcefield.base import ForceField
@@ -73,6 +74,16 @@ def water(*place: float) -> Structure:
     """A water molecule at a place, nm."""
     plain = replace(Structure.from_smiles("O"), residues=(Residue("HOH"),), names=("O", "H1", "H2"))
     return plain.with_positions(plain.positions + np.array(place))
+
+
+def plain_topology(structure: Structure) -> app.Topology:
+    """Elements and bonds, in one residue, to which OpenMM-ML can add its link atoms."""
+    topology = app.Topology()
+    residue = topology.addResidue("ALL", topology.addChain())
+    atoms = [topology.addAtom(name, app.Element.getByAtomicNumber(int(z)), residue) for name, z in zip(structure.names, structure.numbers, strict=True)]
+    for i, j in structure.bonds:
+        topology.addBond(atoms[i], atoms[j])
+    return topology
 
 
 def phe_side_chain(folder: Path) -> Cut:

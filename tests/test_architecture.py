@@ -21,7 +21,7 @@ def test_import_studio_loads_no_engine_and_no_screen() -> None:
     assert not modules_after("import studio") & HEAVY
 
 
-@pytest.mark.parametrize("name", ["Structure", "Dynamics", "Run", "View", "System", "SO3LR", "AIMNet2"])
+@pytest.mark.parametrize("name", ["Structure", "Dynamics", "Run", "View", "System", "SO3LR", "AIMNet2Ensemble", "GFN2xTB", "OpenMMML", "MLFragment", "total"])
 def test_settings_load_no_engine(name: str) -> None:
     assert not modules_after(f"from studio import {name}") & (HEAVY - {"rdkit", "scipy"})
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import openmm
 import pytest
-from openmm import app, unit
+from openmm import unit
 
 from studio.errors import RegionError
 from studio.forcefield import parametrise
@@ -20,7 +20,7 @@ from studio.hybrid.view import MLFragment, View
 from studio.region import Atoms, SideChain
 from studio.structure import Structure
 from studio.system import EXAMPLES, FromSmiles, System, WaterBox
-from tests.hybrid_systems import Cut, bind, context, covalent_inhibitor, evaluate, peptide_fragment, phe_side_chain, shaken, worst_slope_error
+from tests.hybrid_systems import Cut, bind, context, covalent_inhibitor, evaluate, peptide_fragment, phe_side_chain, plain_topology, shaken, worst_slope_error
 from tests.reference import so3lr_calculator
 
 BENZYL = System(source=FromSmiles(smiles="CCc1ccccc1"), surroundings=WaterBox(padding_nm=0.65))
@@ -53,16 +53,6 @@ def box() -> Cut:
 @pytest.fixture(params=["phe", "peptide", "inhibitor", "box"])
 def case(request: pytest.FixtureRequest) -> Cut:
     return request.getfixturevalue(request.param)
-
-
-def plain_topology(structure: Structure) -> app.Topology:
-    """Elements and bonds, in one residue, to which OpenMM-ML can add its link atoms."""
-    topology = app.Topology()
-    residue = topology.addResidue("ALL", topology.addChain())
-    atoms = [topology.addAtom(name, app.Element.getByAtomicNumber(int(z)), residue) for name, z in zip(structure.names, structure.numbers, strict=True)]
-    for i, j in structure.bonds:
-        topology.addBond(atoms[i], atoms[j])
-    return topology
 
 
 def openmm_ml(cut: Cut, calculator: object) -> openmm.Context:

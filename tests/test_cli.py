@@ -11,6 +11,7 @@ from time import monotonic, sleep
 import mdtraj
 import pytest
 
+from studio.doctor import compiled_packages
 from studio.recipes.dynamics import Dynamics
 from studio.system import EXAMPLES, FromSmiles, System
 
@@ -102,5 +103,27 @@ def test_an_existing_run_is_not_overwritten(recipe: Path, tmp_path: Path) -> Non
 def test_doctor_says_what_works() -> None:
     done = studio("doctor")
     assert done.returncode == 0, done.stdout
-    for subject in ("openmm", "OpenMM platforms", "potential so3lr", "potential aimnet2", "nglview", "browser", "cache"):
+    for subject in ("openmm", "OpenMM platforms", "potential so3lr", "potential aimnet2", "other potentials", "compiled so3lr", "nglview", "browser", "cache"):
         assert re.search(rf"^ok +{subject} ", done.stdout, re.MULTILINE), f"{subject} is missing:\n{done.stdout}"
+
+
+def test_compile_without_a_compiler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make studio` goes on after it; whoever types it has to see the reason."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    done = studio("compile")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Without a C++ compiler the network is not compiled")
+    assert "Traceback" not in done.stderr
+
+
+def test_compile_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POTENTIAL_STUDIO_CACHE", str(tmp_path))
+    packages = compiled_packages()
+    assert len(packages) == 2
+    for path in packages:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    done = studio("compile")
+    assert done.returncode == 0
+    assert "is there already" in done.stdout

@@ -14,13 +14,13 @@ from studio.errors import SettingsError, UnsupportedError
 from studio.forcefield import MMSystem, parametrise
 from studio.hybrid.boundary import Part, cap
 from studio.hybrid.coupling import LAMBDA, LAMBDA_ELEC, couple_fragments, energy_forces
-from studio.hybrid.embedding import BOHR, Electrostatic, Embedded, Embedding, mm_charges, radial, surroundings, thole_tensor
+from studio.hybrid.embedding import Electrostatic, Embedded, Embedding, mm_charges, radial, surroundings, thole_tensor
 from studio.hybrid.view import View
 from studio.hybrid.whole import minimum_image
 from studio.potentials.free_atoms import FREE_ATOMS
 from studio.structure import Floats, Structure
 from studio.system import EXAMPLES
-from studio.units import COULOMB
+from studio.units import COULOMB, NM_PER_BOHR
 from tests.hybrid_systems import Cut, bind, context, covalent_inhibitor, evaluate, shaken, water, worst_slope_error
 
 SETTINGS = [Electrostatic(polarisation, 0.6) for polarisation in ("none", "P1", "P2")]
@@ -158,7 +158,7 @@ def test_polarisation_is_minus_half_alpha_field_squared(cluster: Cut) -> None:
     answer, charges = asked(part), mm_charges(mm)
     away = positions[:6, None] - positions[None, 6:]
     field = (charges[6:, None] * away / np.linalg.norm(away, axis=2)[:, :, None] ** 3).sum(axis=1)
-    alpha = np.array([FREE_ATOMS[int(z)][0] for z in mm.structure.numbers[:6]]) * BOHR**3 * answer.ratios
+    alpha = np.array([FREE_ATOMS[int(z)][0] for z in mm.structure.numbers[:6]]) * NM_PER_BOHR**3 * answer.ratios
     expected = -0.5 * COULOMB * (alpha * (field**2).sum(axis=1)).sum()
     single, coupled = (embed(mm, part, positions, answer, Electrostatic(name, NO_CUTOFF)).polarisation for name in ("P1", "P2"))
     assert single == pytest.approx(expected, abs=1e-6)

@@ -41,7 +41,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_name_that_openmm_ml_registers_is_known():
-    theirs = {point.name for point in entry_points(group="openmmml.potentials")}
+    theirs = {point.name for point in entry_points(group="openmmml.potentials") if point.dist is not None and point.dist.name == "openmmml"}
     assert len(theirs) > 30
     assert theirs <= set(plugins.names("studio.potentials"))
     assert set(ROWS) == theirs - {"aimnet2"}  # which is served natively, from the same weights

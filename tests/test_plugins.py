@@ -9,6 +9,7 @@ import pytest
 from studio import plugins
 from studio.errors import MissingPackageError, PluginError
 from studio.potentials.base import Card, Potential
+from studio.potentials.catalogue import ready_cards
 
 GROUP = "studio.potentials"
 
@@ -42,7 +43,7 @@ def test_listing_imports_nothing():
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("so3rl", "Did you mean 'so3lr'?"), ("SO3LR", "Did you mean 'so3lr'?"), ("zzz", "Known: aimnet2, so3lr")])
+@pytest.mark.parametrize(("wrong", "hint"), [("so3rl", "Did you mean 'so3lr'?"), ("SO3LR", "Did you mean 'so3lr'?"), ("zzz", "Known: aceff-1.0")])
 def test_unknown_name_lists_the_known_ones(wrong, hint):
     with pytest.raises(PluginError) as caught:
         plugins.load(GROUP, wrong)
@@ -65,7 +66,7 @@ def test_entry_point_that_leads_nowhere(registered):
 
 def test_cards_leave_out_what_cannot_be_imported(registered):
     registered(ghost="package_that_is_not_there.models:Ghost")
-    cards = plugins.potential_cards()
+    cards = ready_cards()
     assert {"aimnet2", "so3lr"} <= set(cards)
     assert "ghost" not in cards
     assert all(isinstance(card, Card) for card in cards.values())

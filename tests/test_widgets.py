@@ -14,7 +14,7 @@ from studio.errors import PluginError, SettingsError, StructureError
 from studio.frame import Frame, LocalFrames
 from studio.hybrid.view import View
 from studio.io import MAX_MEGABYTES
-from studio.plugins import potential_cards
+from studio.potentials.catalogue import ready_cards
 from studio.run import Run
 from studio.structure import Residue, Structure
 from studio.system import EXAMPLES, FromFile, FromSmiles, Pocket, System, Vacuum
@@ -74,7 +74,7 @@ class Desk:
         self.store = Store(self.launch)
         self.store.param.watch(lambda event: event.new and self.said.append(event.new.sentence), "refusal")
         self.guard = Guard(self.said.append)
-        self.view = ViewForm(self.store, self.guard, potential_cards(), View(resolution="mm"), [])
+        self.view = ViewForm(self.store, self.guard, ready_cards(), View(resolution="mm"), [])
         self.system = SystemForm(self.store, self.guard, self.view, folder, [])
 
     def launch(self, recipe, structure):
@@ -367,7 +367,7 @@ def test_numbers_are_written_for_people():
 
 
 def test_the_card_says_what_a_chemist_asks():
-    text = controls.card_of(potential_cards()["so3lr"])
+    text = controls.card_of(ready_cards()["so3lr"])
     for word in ("Elements", "charged", "MIT", "doi"):
         assert word in text
     assert controls.card_of(None) == ""

@@ -13,7 +13,7 @@ import panel as pn
 
 from studio import run as runs
 from studio.hybrid.view import Resolution, View
-from studio.plugins import potential_cards
+from studio.potentials.catalogue import ready_cards
 from studio.region import Region
 from studio.structure import Structure
 from studio.trust import Doubt, atoms_of
@@ -66,7 +66,7 @@ class Page:
     def __init__(self, example: str) -> None:
         css = [_static("widgets.css")]
         self.folder = tempfile.TemporaryDirectory(prefix="potential-studio-", ignore_cleanup_errors=True)
-        self.store, self.alert, self.cards = Store(), Alert(css), potential_cards()
+        self.store, self.alert, self.cards = Store(), Alert(css), ready_cards()
         self.guard = Guard(lambda sentence: self.alert.say(sentence))
         self.viewer = Viewer(dark=True)
         self.plots, self.pump = Plots(css), Pump(self.guard.report)

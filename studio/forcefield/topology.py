@@ -1,4 +1,4 @@
-"""From `Structure` to OpenMM's Topology, one template residue for each amino acid and each small molecule.
+"""From `Structure` to OpenMM's Topology, one template residue for each amino acid and each small molecule; and back.
 
 Knows OpenMM's Topology; must not know parameters.
 """
@@ -10,7 +10,12 @@ from openmm import Vec3, unit
 from openmm.app import Element, Topology
 
 from studio.errors import UnsupportedError
-from studio.structure import Integers, Structure
+from studio.structure import Floats, Integers, Residue, Structure
+
+SPACING = 0.15
+"""Distance between atoms that have no positions yet, nm."""
+SATURATED = {1: 1, 6: 4, 7: 4, 8: 2, 14: 4, 16: 2}
+"""By atomic number, so many neighbours that all bonds of the atom are single."""
 
 
 def to_topology(structure: Structure) -> Topology:
@@ -42,6 +47,43 @@ def to_topology(structure: Structure) -> Topology:
     if structure.box is not None:
         topology.setPeriodicBoxVectors([Vec3(*row) for row in structure.box.tolist()] * unit.nanometer)
     return topology
+
+
+def from_topology(topology: Topology) -> Structure:
+    """What a topology says: elements, names, residues and bonds; its atoms stand in a row, as it knows no positions.
+
+    Orders of bonds are taken where they are written, and are 1 where one end is saturated; the others are unknown. Formal
+    charges are taken where they are written, otherwise zero.
+
+    Args:
+        topology: Left as it is; a site without element has atomic number 0.
+    """
+    atoms = list(topology.atoms())
+    numbers = np.array([atom.element.atomic_number if atom.element else 0 for atom in atoms], dtype=np.int64)
+    bonds = np.array([(bond.atom1.index, bond.atom2.index) for bond in topology.bonds()], dtype=np.int64).reshape(-1, 2)
+    written = [_written_order(bond) for bond in topology.bonds()]
+    return Structure(
+        numbers=numbers,
+        positions=np.stack([SPACING * np.arange(len(atoms)), np.zeros(len(atoms)), np.zeros(len(atoms))], axis=1),
+        names=tuple(atom.name for atom in atoms),
+        residues=tuple(Residue(residue.name, f"{residue.id}{residue.insertionCode.strip()}", str(residue.chain.id)) for residue in topology.residues()),
+        residue_index=np.array([atom.residue.index for atom in atoms], dtype=np.int64),
+        bonds=bonds,
+        bond_orders=np.maximum(written, _single(numbers, bonds)),
+        formal_charges=np.array([getattr(atom, "formalCharge", None) or 0 for atom in atoms], dtype=np.int64),
+    )
+
+
+def _written_order(bond: Any) -> float:
+    """1.5 for aromatic bonds, 0 where nothing is written."""
+    return 1.5 if str(bond.type) == "Aromatic" else float(bond.order or 0)
+
+
+def _single(numbers: Integers, bonds: Integers) -> Floats:
+    """1 for bonds of which an end has as many neighbours as single bonds allow, otherwise 0."""
+    neighbours = np.bincount(bonds.ravel(), minlength=len(numbers))
+    full = np.array([neighbours[i] == SATURATED.get(z, -1) for i, z in enumerate(numbers.tolist())], dtype=np.bool_)
+    return np.asarray(full[bonds].any(axis=1), dtype=np.float64)
 
 
 def _in_order(topology: Topology, atoms: dict[int, Any]) -> None:

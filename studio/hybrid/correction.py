@@ -26,6 +26,8 @@ LAMBDA = "lambda_nnp"
 """Name of the OpenMM global parameter that scales the bracket."""
 LAMBDA_ELEC = "lambda_elec"
 """Name of the OpenMM global parameter that scales electrostatic embedding; it exists where there is such embedding."""
+EVERY = "nnp_every"
+"""Name of the OpenMM global parameter n of multiple time steps: the correction acts as an impulse n times as strong at every n-th step."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Terms:
         shadow: The MM energy that they replace.
         embedding: dU_q.
         polarisation: U_pol.
+        inner: D, the part of the bracket that a refit has put among the inner forces.
     """
 
     network: float = 0.0
     shadow: float = 0.0
     embedding: float = 0.0
     polarisation: float = 0.0
+    inner: float = 0.0
 
     @property
     def bracket(self) -> float:
@@ -56,7 +60,7 @@ class Terms:
 
     def components(self) -> dict[str, float]:
         """All terms by name."""
-        return {"network": self.network, "shadow": self.shadow, "embedding": self.embedding, "polarisation": self.polarisation}
+        return {"network": self.network, "shadow": self.shadow, "embedding": self.embedding, "polarisation": self.polarisation, "inner": self.inner}
 
     def __add__(self, other: "Terms") -> "Terms":
         mine, theirs = self.components(), other.components()
@@ -96,6 +100,7 @@ class Fragment:
         potential: Bound to `part.structure`.
         rows: Where `part.seen` is among the particles of the correction.
         shadow: The MM terms that the network replaces; none where there is no MM.
+        inner: D, which the inner forces hold already; see `refit`.
         embedding: Electrostatic embedding, where there is.
 
     Attributes:
@@ -106,13 +111,22 @@ class Fragment:
         UnsupportedError: Electrostatic embedding of a potential that predicts no charges.
     """
 
-    def __init__(self, part: Part, potential: BoundPotential, rows: Integers, *, shadow: Shadow | None = None, embedding: Embedding | None = None) -> None:
+    def __init__(
+        self,
+        part: Part,
+        potential: BoundPotential,
+        rows: Integers,
+        *,
+        shadow: Shadow | None = None,
+        inner: Shadow | None = None,
+        embedding: Embedding | None = None,
+    ) -> None:
         if embedding is not None and not isinstance(potential, Charged):
             raise UnsupportedError(
                 f"{potential.card.title} predicts no atomic charges, which electrostatic embedding needs. "
                 "Choose mechanical embedding, or a potential with charges."
             )
-        self.part, self.potential, self._rows, self._shadow, self._embedding = part, potential, rows, shadow, embedding
+        self.part, self.potential, self._rows, self._shadow, self._inner, self._embedding = part, potential, rows, shadow, inner, embedding
         self.last: Last | None = None
         self.calls = 0
 
@@ -142,13 +156,13 @@ class Fragment:
         seen = self.part.whole(positions[self._rows], box)
         capped = self.part.cap(seen)
         network, embedded = self._ask(capped, seen[: len(self.atoms)], positions, box)
-        shadow = EnergyForces(0.0, np.zeros_like(seen)) if self._shadow is None else self._shadow(seen)
+        shadow, inner = (EnergyForces(0.0, np.zeros_like(seen)) if energy is None else energy(seen) for energy in (self._shadow, self._inner))
         self.last = Last(capped, network, shadow)
-        internal, electrostatic = -self._scatter(shadow.forces, len(positions)), np.array(embedded.forces)
+        internal, electrostatic = -self._scatter(shadow.forces + inner.forces, len(positions)), np.array(embedded.forces)
         charging = network.forces - self._plain(capped).forces if apart else np.zeros_like(capped)
         internal += self._scatter(self.part.spread(seen, network.forces - charging), len(positions))
         electrostatic += self._scatter(self.part.spread(seen, charging), len(positions))
-        return Pull(Terms(network.energy, shadow.energy, embedded.coulomb, embedded.polarisation), internal, electrostatic)
+        return Pull(Terms(network.energy, shadow.energy, embedded.coulomb, embedded.polarisation, inner.energy), internal, electrostatic)
 
     def _ask(self, capped: Floats, region: Floats, positions: Floats, box: Floats | None) -> tuple[EnergyForces, Embedded]:
         """The network, and what its charges do among the MM charges."""
@@ -196,7 +210,8 @@ class Correction:
         self.fragments = tuple(fragments)
         self._periodic, self._embedded = box is not None, any(fragment.embedded for fragment in fragments)
         self._seen: Seen | None = None
-        self._pull = Pull(Terms(), np.zeros_like(start), np.zeros_like(start))
+        self._nothing = np.zeros_like(start)
+        self._pull = Pull(Terms(), self._nothing, self._nothing)
         self._pending: Future[Pull] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self.terms = Terms()
@@ -214,24 +229,28 @@ class Correction:
 
     def begin(self, state: "openmm.State") -> tuple[float, Floats]:
         """Start the evaluation in a thread of its own, so that OpenMM works out the MM forces meanwhile; adds nothing itself."""
-        positions = _positions_of(state)
         lam, lam_elec = self._lambdas(state)
-        if lam or lam_elec:
+        if (lam or lam_elec) and _impulse(state):
+            positions = _positions_of(state)
             seen = Seen(positions, _box_of(state) if self._periodic else None, apart=self._embedded and lam != lam_elec)
             if self._seen is None or not seen.known_by(self._seen):
                 self._pending, self._seen = self._thread.submit(self._evaluate, seen), seen
-        return 0.0, np.zeros_like(positions)
+        return 0.0, self._nothing
 
     def finish(self, state: "openmm.State") -> tuple[float, Floats]:
         """Energy and forces of both brackets, each times its lambda, as OpenMM asks for them."""
         lam, lam_elec = self._lambdas(state)
+        strength = _impulse(state)
+        if not strength:
+            return 0.0, self._nothing
         if self._pending is not None:
             pending, self._pending = self._pending, None
             seen, self._seen = self._seen, None  # should the network fail, there is no answer for them
             self._pull = pending.result()
             self._seen = seen
             self.terms = replace(self._pull.terms, network=self._pull.terms.network - self.reference)
-        return lam * self.terms.bracket + lam_elec * self.terms.electrostatic, lam * self._pull.internal + lam_elec * self._pull.electrostatic
+        energy = lam * (self.terms.bracket - self.terms.inner) + lam_elec * self.terms.electrostatic
+        return energy, strength * (lam * self._pull.internal + lam_elec * self._pull.electrostatic)
 
     def _lambdas(self, state: "openmm.State") -> tuple[float, float]:
         parameters = state.getParameters()
@@ -254,6 +273,16 @@ class Seen(NamedTuple):
         """Whether the answer to `other` answers this."""
         same_box = self.box is None or other.box is None or np.array_equal(self.box, other.box)
         return same_box and other.apart >= self.apart and np.array_equal(self.positions, other.positions)
+
+
+def _impulse(state: "openmm.State") -> int:
+    """How many times as strong the correction acts now: n at every n-th step of the inner integrator, otherwise not at all.
+
+    Kicks of the inner force and impulses of the outer one at the same positions add up, so that this is r-RESPA (Tuckerman
+    1992, 10.1063/1.463137) within OpenMM's own compiled integrator, whatever that is.
+    """
+    every = round(state.getParameters()[EVERY])
+    return every if state.getStepCount() % every == 0 else 0
 
 
 def _positions_of(state: "openmm.State") -> Floats:

@@ -12,60 +12,41 @@ or frames.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio.errors import RegionError
 from studio.forcefield.base import ForceGroup, MMSystem
-from studio.forcefield.subset import subset
-from studio.hybrid.boundary import Part, belongs_to, cap, check_apart
-from studio.hybrid.correction import LAMBDA, LAMBDA_ELEC, Correction, Fragment
+from studio.hybrid.boundary import Part, cap, check_apart
+from studio.hybrid.correction import EVERY, LAMBDA, LAMBDA_ELEC, Correction, Fragment
 from studio.hybrid.embedding import Electrostatic, Embedding, mm_charges, surroundings
-from studio.potentials.base import BoundPotential, EnergyForces
-from studio.structure import Floats, Integers, Structure
+from studio.hybrid.inner import InnerForce
+from studio.hybrid.refit import Refit
+from studio.hybrid.region_mm import RegionMM, energy_forces
+from studio.potentials.base import BoundPotential
+from studio.structure import Integers, Structure
 
 if TYPE_CHECKING:
     import openmm
 
-__all__ = ["LAMBDA", "LAMBDA_ELEC", "Correction", "Model", "RegionMM", "couple", "couple_fragments", "energy_forces", "network_only", "plain"]
+__all__ = ["EVERY", "LAMBDA", "LAMBDA_ELEC", "Correction", "Model", "RegionMM", "couple", "couple_fragments", "energy_forces", "network_only", "plain"]
 
 
-class RegionMM:
-    """U_MM^LL: the MM energy that belongs to a region, by its own small OpenMM Context in double precision.
-
-    Periodic electrostatics count each pair as a full 1/r, as an OpenMM exception does; Lennard-Jones terms keep the
-    cutoff and switch of the full system, so that what is taken away is what is there.
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """What makes long steps possible without changing the energy.
 
     Args:
-        mm: The full system.
-        atoms: Indices of a region of whole molecules, or a region with its links.
+        refits: D of each region, see `refit`; none for single time steps.
+        hydrogen_mass: Mass of the regions' hydrogens, Da, taken from the heavy neighbour; as in the MM system when left out.
+        hold_hydrogens: Keep bonds to hydrogen in the regions at the network's mean length.
     """
 
-    def __init__(self, mm: MMSystem, atoms: Integers | Part) -> None:
-        import openmm
-
-        part = atoms if isinstance(atoms, Part) else cap(mm.structure, atoms)
-        self._order = np.argsort(part.seen)
-        system = subset(mm.system, part.seen, belongs_to(mm.structure, part))
-        for index in reversed(range(system.getNumForces())):
-            force = system.getForce(index)
-            if isinstance(force, openmm.NonbondedForce):
-                _silence(force, np.flatnonzero(self._order >= len(part.atoms)))
-                _split_nonbonded(system, force)
-            elif not isinstance(force, _bonded()):
-                system.removeForce(index)
-        while system.getNumConstraints():
-            system.removeConstraint(0)
-        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
-
-    def __call__(self, positions: Floats) -> EnergyForces:
-        """Energy (kJ/mol) and forces (n + l, 3) (kJ/mol/nm) of the region and its MM hosts at `positions` (n + l, 3), nm, whole."""
-        self._context.setPositions(positions[self._order])
-        energy, sorted_forces = energy_forces(self._context.getState(energy=True, forces=True))
-        forces = np.empty_like(sorted_forces)
-        forces[self._order] = sorted_forces
-        return EnergyForces(energy, forces)
+    refits: tuple[Refit, ...] = ()
+    hydrogen_mass: float | None = None
+    hold_hydrogens: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +83,13 @@ def couple(mm: MMSystem, atoms: Integers, potential: BoundPotential, lam: float 
     return couple_fragments(mm, [(cap(mm.structure, atoms), potential)], lam)
 
 
-def couple_fragments(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], lam: float = 1.0, electrostatic: Electrostatic | None = None) -> Model:
+def couple_fragments(
+    mm: MMSystem,
+    described: Sequence[tuple[Part, BoundPotential]],
+    lam: float = 1.0,
+    electrostatic: Electrostatic | None = None,
+    motion: Motion | None = None,
+) -> Model:
     """Describe some regions by networks, each by its own, and leave the rest and what is between them to MM.
 
     Args:
@@ -110,6 +97,7 @@ def couple_fragments(mm: MMSystem, described: Sequence[tuple[Part, BoundPotentia
         described: The regions, and for each the potential, bound to the capped region.
         lam: Between 0 (MM) and 1 (NNP/MM); can be changed later as the Context parameters `LAMBDA` and `LAMBDA_ELEC`.
         electrostatic: Electrostatic embedding; mechanical when left out.
+        motion: What is done for long time steps; nothing when left out.
 
     Raises:
         RegionError: Regions overlap, touch or share an MM host, hold fixed atoms, or whole molecules carry another MM charge than drawn.
@@ -118,16 +106,23 @@ def couple_fragments(mm: MMSystem, described: Sequence[tuple[Part, BoundPotentia
     """
     import openmm
 
+    motion = motion or Motion()
     parts = [part for part, _ in described]
     check_apart(mm.structure, parts)
     for part in parts:
         _check_mobile(mm.structure, part.atoms)
         _check_charge(mm, part)
     system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(mm.system))
+    for part in parts if motion.hydrogen_mass else ():
+        _set_hydrogen_mass(system, mm.structure, part.atoms, motion.hydrogen_mass or 0.0)
     lifted = sum(_lift_constraints(system, part.atoms) for part in parts)
-    correction, particles = _correction(mm, described, electrostatic)
+    held = sum(_hold_hydrogens(system, mm.structure, part, refit) for part, refit in zip(parts, motion.refits, strict=True)) if motion.hold_hydrogens else 0
+    correction, particles = _correction(mm, described, electrostatic, motion.refits)
+    for part, refit in zip(parts, motion.refits, strict=False):
+        for force in refit.forces(part.seen, LAMBDA, lam):
+            system.addForce(force)
     _add_correction(system, correction, particles, lam, mm.structure.box is not None)
-    provenance = mm.provenance | _provenance(mm, described, electrostatic) | {
+    provenance = mm.provenance | _provenance(mm, described, electrostatic) | _moving(motion, held) | {
         "lifted_constraints": str(lifted),
         "reference_energy_kj_mol": f"{correction.reference:.6f}",
     }  # fmt: skip
@@ -180,25 +175,20 @@ def network_only(structure: Structure, potential: BoundPotential, hydrogen_mass:
     return Model(structure, system, atoms, correction, provenance)
 
 
-def energy_forces(state: "openmm.State") -> EnergyForces:
-    """Energy (kJ/mol) and forces (n, 3) (kJ/mol/nm) of an OpenMM State."""
-    from openmm import unit
-
-    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    return EnergyForces(energy, state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer))
-
-
-def _correction(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], electrostatic: Electrostatic | None) -> tuple[Correction, Integers]:
+def _correction(
+    mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], electrostatic: Electrostatic | None, refits: Sequence[Refit]
+) -> tuple[Correction, Integers]:
     """The correction, and the particles that it needs: the regions and their hosts, or all of them where MM charges count."""
     structure, parts = mm.structure, [part for part, _ in described]
     particles = np.arange(len(structure)) if electrostatic else np.unique(np.concatenate([part.seen for part in parts]))
     sites = surroundings(mm, parts) if electrostatic else None
 
-    def fragment(part: Part, potential: BoundPotential) -> Fragment:
+    def fragment(part: Part, potential: BoundPotential, refit: Refit | None) -> Fragment:
         embedding = Embedding(mm, part, sites, electrostatic) if electrostatic and sites else None
-        return Fragment(part, potential, np.searchsorted(particles, part.seen), shadow=RegionMM(mm, part), embedding=embedding)
+        inner = InnerForce(refit, len(part.seen)) if refit else None
+        return Fragment(part, potential, np.searchsorted(particles, part.seen), shadow=RegionMM(mm, part), inner=inner, embedding=embedding)
 
-    fragments = [fragment(part, potential) for part, potential in described]
+    fragments = [fragment(part, potential, refit) for (part, potential), refit in zip_longest(described, refits)]
     return Correction(fragments, structure.positions[particles], structure.box), particles
 
 
@@ -217,19 +207,6 @@ def _provenance(mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], 
     return entries
 
 
-def _silence(force: "openmm.NonbondedForce", particles: Integers) -> None:
-    """Leave `particles` without charge and Lennard-Jones parameters."""
-    for particle in particles:
-        force.setParticleParameters(int(particle), 0.0, 1.0, 0.0)
-
-
-def _bonded() -> tuple[type, ...]:
-    """The bonded OpenMM forces that belong to U_MM^LL."""
-    import openmm
-
-    return (openmm.HarmonicBondForce, openmm.HarmonicAngleForce, openmm.PeriodicTorsionForce, openmm.RBTorsionForce, openmm.CMAPTorsionForce)
-
-
 def _add_correction(system: "openmm.System", correction: Correction, atoms: Integers, lam: float, periodic: bool) -> None:
     """Put `begin` before all forces of `system` and `finish` after them: OpenMM evaluates forces in their order."""
     import openmm
@@ -239,7 +216,7 @@ def _add_correction(system: "openmm.System", correction: Correction, atoms: Inte
         system.removeForce(0)
     ends = []
     for callback, name in ((correction.begin, "NNP correction, begin"), (correction.finish, "NNP correction")):
-        force = openmm.PythonForce(callback, dict.fromkeys(correction.parameters, lam))
+        force = openmm.PythonForce(callback, {**dict.fromkeys(correction.parameters, lam), EVERY: 1})
         force.setName(name)
         force.setParticles([int(i) for i in atoms])
         force.setForceGroup(ForceGroup.NNP)
@@ -247,29 +224,6 @@ def _add_correction(system: "openmm.System", correction: Correction, atoms: Inte
         ends.append(force)
     for force in (ends[0], *others, ends[1]):
         system.addForce(force)
-
-
-def _split_nonbonded(system: "openmm.System", force: "openmm.NonbondedForce") -> None:
-    """Make `force` the Coulomb part and add its Lennard-Jones part, which keeps the cutoff, to `system`."""
-    import openmm
-
-    kinds = openmm.NonbondedForce
-    method = force.getNonbondedMethod()
-    if method == kinds.NoCutoff:
-        return
-    vdw = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(force))
-    vdw.setNonbondedMethod(kinds.CutoffNonPeriodic)
-    vdw.setUseDispersionCorrection(False)
-    force.setNonbondedMethod(kinds.CutoffNonPeriodic if method in (kinds.CutoffNonPeriodic, kinds.CutoffPeriodic) else kinds.NoCutoff)
-    for i in range(force.getNumParticles()):
-        charge, sigma, epsilon = force.getParticleParameters(i)
-        force.setParticleParameters(i, charge, sigma, 0.0)
-        vdw.setParticleParameters(i, 0.0, sigma, epsilon)
-    for k in range(force.getNumExceptions()):
-        i, j, product, sigma, epsilon = force.getExceptionParameters(k)
-        force.setExceptionParameters(k, i, j, product, sigma, 0.0)
-        vdw.setExceptionParameters(k, i, j, 0.0, sigma, epsilon)
-    system.addForce(vdw)
 
 
 def _lift_constraints(system: "openmm.System", atoms: Integers) -> int:
@@ -282,6 +236,41 @@ def _lift_constraints(system: "openmm.System", atoms: Integers) -> int:
             system.removeConstraint(index)
             lifted += 1
     return lifted
+
+
+def _hydrogen_bonds(structure: Structure, atoms: Integers) -> Integers:
+    """Bonds of hydrogens within `atoms`, the hydrogen first, (b, 2)."""
+    bonds = structure.bonds[np.isin(structure.bonds, atoms).all(axis=1)]
+    bonds = np.where((structure.numbers[bonds[:, :1]] == 1), bonds, bonds[:, ::-1])
+    return np.asarray(bonds[(structure.numbers[bonds[:, 0]] == 1) & (structure.numbers[bonds[:, 1]] > 1)])
+
+
+def _set_hydrogen_mass(system: "openmm.System", structure: Structure, atoms: Integers, mass: float) -> None:
+    """Make the region's hydrogens heavier at the cost of their neighbours; averages do not depend on masses."""
+    for hydrogen, heavy in _hydrogen_bonds(structure, atoms).tolist():
+        gain = mass - system.getParticleMass(hydrogen)._value
+        system.setParticleMass(hydrogen, mass)
+        system.setParticleMass(heavy, system.getParticleMass(heavy)._value - gain)
+
+
+def _hold_hydrogens(system: "openmm.System", structure: Structure, part: Part, refit: Refit) -> int:
+    """Constrain the region's bonds to hydrogen at their mean length under the network. Returns how many."""
+    lengths = refit.lengths(part.seen)
+    bonds = _hydrogen_bonds(structure, part.atoms).tolist()
+    for hydrogen, heavy in bonds:
+        system.addConstraint(hydrogen, heavy, lengths[frozenset((hydrogen, heavy))])
+    return len(bonds)
+
+
+def _moving(motion: Motion, held: int) -> dict[str, str]:
+    """Provenance of what was done for long time steps."""
+    entries = {"ml_hydrogen_bonds": f"{held} held at the network's mean lengths" if held else "all free"}
+    if motion.hydrogen_mass:
+        entries["ml_hydrogen_mass_da"] = f"{motion.hydrogen_mass:g}"
+    if motion.refits:
+        reports = "; ".join(f"{refit.report.before:.0f} -> {refit.report.after:.0f}" for refit in motion.refits)
+        entries["refit_bracket_rms_kj_mol_nm"] = reports
+    return entries
 
 
 def _check_mobile(structure: Structure, atoms: Integers) -> None:

@@ -26,12 +26,10 @@ from studio.hybrid.boundary import Part
 from studio.hybrid.whole import half_width, minimum_image
 from studio.potentials.free_atoms import FREE_ATOMS
 from studio.structure import Floats, Integers, Structure
-from studio.units import COULOMB
+from studio.units import COULOMB, NM_PER_BOHR
 
 Polarisation = Literal["none", "P1", "P2"]
 
-BOHR = 0.0529177210903
-"""Bohr radius, nm."""
 CONTACT = 0.1
 """Width a of the damping of close contacts, nm: erf(r/a) is 0.995 at a hydrogen bond of 0.2 nm and 1 beyond 0.3 nm."""
 THOLE = 0.39
@@ -332,4 +330,4 @@ def _free_polarisabilities(structure: Structure) -> Floats:
     unknown = [i for i, z in enumerate(structure.numbers) if int(z) not in FREE_ATOMS]
     if unknown:
         raise UnsupportedError(f"The polarisability of {structure.label(unknown[0])} is not known here. Choose electrostatic embedding without polarisation.")
-    return np.array([FREE_ATOMS[int(z)][0] for z in structure.numbers]) * BOHR**3
+    return np.array([FREE_ATOMS[int(z)][0] for z in structure.numbers]) * NM_PER_BOHR**3

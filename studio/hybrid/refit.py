@@ -16,7 +16,7 @@ Terms: Maple 1994 (class II), 10.1002/jcc.540150207. A cheap inner force beside 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from torch import Tensor
 
-STRETCH, BEND = 20.0, 5.0
+STRETCH, BEND = 75.0, 5.0
 """Scales that bring displacements of bonds (1/nm) and angles (1/rad) to the order of one at 300 K."""
 LIMIT = 1.5
 """Displacements are cut off here, in those scales: a polynomial must not run away where it was not fitted."""
@@ -88,14 +88,46 @@ class Refit:
     terms: tuple[Terms, ...]
     report: Report
 
-    def forces(self, particles: Integers, scale: str | None = None) -> "list[openmm.Force]":
+    def forces(self, particles: Integers, scale: str | None = None, value: float = 1.0) -> "list[openmm.Force]":
         """D as OpenMM forces.
 
         Args:
             particles: For each atom of the region its particle in the system, (n,).
-            scale: Name of a global parameter that multiplies D; starts at 1.
+            scale: Name of a global parameter that multiplies D.
+            value: Its value at the start.
         """
-        return [_force(terms, particles, scale) for terms in self.terms if len(terms.atoms)]
+        return [_force(terms, particles, scale, value) for terms in self.terms]
+
+    def to_arrays(self) -> dict[str, Any]:
+        """All numbers by name."""
+        names = ("atoms", "zeros", "coefficients")
+        arrays = {f"{name}{index}": np.asarray(getattr(terms, name)) for index, terms in enumerate(self.terms) for name in names}
+        return arrays | {"report": np.array(self.report), "families": np.array([FAMILIES.index(terms.family) for terms in self.terms])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> "Refit":
+        """The inverse of `to_arrays`.
+
+        Raises:
+            KeyError: Not such arrays.
+        """
+        families = [FAMILIES[int(index)] for index in arrays["families"]]
+        terms = (Terms(family, arrays[f"atoms{k}"], arrays[f"zeros{k}"], arrays[f"coefficients{k}"]) for k, family in enumerate(families))
+        return cls(tuple(terms), Report(*map(float, arrays["report"])))
+
+    @staticmethod
+    def version() -> str:
+        """What tells refits of one form from those of another."""
+        return "|".join(family.expression for family in FAMILIES)
+
+    def lengths(self, particles: Integers) -> dict[frozenset[int], float]:
+        """Mean lengths of the bonds, nm, by their two particles.
+
+        Args:
+            particles: For each atom of the region its particle in the system, (n,).
+        """
+        bonds = self.terms[0]
+        return {frozenset(pair): float(zero) for pair, (zero,) in zip(particles[bonds.atoms].tolist(), bonds.zeros, strict=True)}
 
 
 def fit(structure: Structure, positions: Floats, forces: Floats, held_out: int) -> Refit:
@@ -127,7 +159,7 @@ def _defined(family: Family, structure: Structure, positions: Floats) -> Integer
     places = positions[:, atoms]
     u, v = places[:, :, :-2] - places[:, :, 1:-1], places[:, :, 2:] - places[:, :, 1:-1]
     cosine = (u * v).sum(-1) / np.linalg.norm(u, axis=-1) / np.linalg.norm(v, axis=-1)
-    return atoms[(cosine > np.cos(WIDEST)).all(axis=(0, 2))]
+    return np.asarray(atoms[(cosine > np.cos(WIDEST)).all(axis=(0, 2))])
 
 
 def _zeros(family: Family, atoms: Integers, positions: Floats) -> Floats:
@@ -145,7 +177,7 @@ def _design(family: Family, atoms: Integers, zeros: Floats, positions: Floats) -
 
     slope = torch.func.vmap(torch.func.vmap(torch.func.jacfwd(family.features)), in_dims=(0, None))
     values = -slope(torch.from_numpy(positions[:, atoms]), torch.from_numpy(zeros)).numpy()  # (g, m, c, size, 3)
-    geometries, count, features, size, _ = values.shape
+    geometries, count, features = values.shape[:3]
     rows = (np.arange(geometries)[:, None, None] * positions.shape[1] + atoms[None])[:, :, None, :, None] * 3 + np.arange(3)
     columns = np.arange(count * features).reshape(1, count, features, 1, 1)
     rows, columns = np.broadcast_to(rows, values.shape), np.broadcast_to(columns, values.shape)
@@ -167,14 +199,14 @@ def _rms(values: Floats) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _force(terms: Terms, particles: Integers, scale: str | None) -> "openmm.Force":
+def _force(terms: Terms, particles: Integers, scale: str | None, value: float) -> "openmm.Force":
     import openmm
 
     energy = terms.family.expression
     force = openmm.CustomCompoundBondForce(terms.atoms.shape[1], f"{scale}*({energy.replace(';', ');', 1)}" if scale else energy)
     force.setName("refit of the inner force")
     if scale:
-        force.addGlobalParameter(scale, 1.0)
+        force.addGlobalParameter(scale, value)
     for letter, values in (("c", terms.coefficients), ("m", terms.zeros)):
         for index in range(values.shape[1]):
             force.addPerBondParameter(f"{letter}{index}")
@@ -184,7 +216,8 @@ def _force(terms: Terms, particles: Integers, scale: str | None) -> "openmm.Forc
 
 
 def _bonds(structure: Structure) -> Integers:
-    return structure.bonds
+    bonds: Integers = structure.bonds
+    return bonds
 
 
 def _angles(structure: Structure) -> Integers:
@@ -195,7 +228,8 @@ def _angles(structure: Structure) -> Integers:
 
 def _torsions(structure: Structure) -> Integers:
     neighbours = _neighbours(structure)
-    found = [(i, j, k, l) for j, k in structure.bonds.tolist() for i in neighbours[j] for l in neighbours[k] if len({i, j, k, l}) == 4]
+    ends = ((h, i, j, k) for i, j in structure.bonds.tolist() for h in neighbours[i] for k in neighbours[j])
+    found = [atoms for atoms in ends if len(set(atoms)) == 4]
     return np.array(found, dtype=np.int64).reshape(-1, 4)
 
 
@@ -214,7 +248,8 @@ def _neighbours(structure: Structure) -> list[list[int]]:
 
 
 def _length(p: "Tensor", i: int, j: int) -> "Tensor":
-    return (p[i] - p[j]).norm()
+    length: Tensor = (p[i] - p[j]).norm()
+    return length
 
 
 def _angle(p: "Tensor", i: int, j: int, k: int) -> "Tensor":
@@ -238,7 +273,8 @@ def _turn(p: "Tensor") -> "tuple[Tensor, Tensor]":
 def _stack(*values: "Tensor") -> "Tensor":
     import torch
 
-    return torch.stack(values)
+    stacked: Tensor = torch.stack(values)
+    return stacked
 
 
 def _bond_measure(p: "Tensor") -> "Tensor":
@@ -290,8 +326,12 @@ def _moved(name: str, scale: float, value: str) -> str:
 _QUARTIC = "{v}*(c0+{v}*(c1+{v}*(c2+{v}*c3)))"
 _TURN = "c=cos(t);s=sin(t);t=dihedral(p1,p2,p3,p4)"
 _ANGLE = ";".join(
-    (_QUARTIC.format(v="y") + "+c4*b1*b2+(c5*b1+c6*b2)*y", _moved("y", BEND, "angle(p1,p2,p3)-m0"))
-    + (_moved("b1", STRETCH, "distance(p1,p2)-m1"), _moved("b2", STRETCH, "distance(p2,p3)-m2"))
+    (
+        _QUARTIC.format(v="y") + "+c4*b1*b2+(c5*b1+c6*b2)*y",
+        _moved("y", BEND, "angle(p1,p2,p3)-m0"),
+        _moved("b1", STRETCH, "distance(p1,p2)-m1"),
+        _moved("b2", STRETCH, "distance(p2,p3)-m2"),
+    )
 )
 _TORSION = ";".join(
     (

@@ -14,6 +14,7 @@ from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import LinkStyle, Part, cap
 from studio.hybrid.coupling import Model, couple_fragments, network_only, plain
 from studio.hybrid.embedding import Electrostatic, Polarisation
+from studio.hybrid.schedule import LADDER, Schedule
 from studio.potentials.base import BoundPotential, Device, Potential
 from studio.region import AnyRegion, Focus
 from studio.structure import Structure
@@ -22,8 +23,9 @@ from studio.system import System
 Progress = Callable[[float, str], None]
 Resolution = Literal["nnp", "nnp/mm", "mm"]
 
-TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": 1.0, "mm": 2.0}
-"""Time steps that each resolution bears, fs: bonds to hydrogen vibrate freely under a network and are held under MM."""
+TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0}
+"""Time steps that each resolution is tried with, fs: bonds to hydrogen vibrate freely under a network and are held under MM;
+NNP/MM has a schedule."""
 
 
 class MLFragment(BaseModel):
@@ -87,13 +89,22 @@ class View(BaseModel):
         """All ML regions, the first one first."""
         return (MLFragment(region=self.region, potential=self.potential, charge=self.charge, multiplicity=self.multiplicity), *self.also)
 
-    def build(self, system: System, structure: Structure | None = None, progress: Progress | None = None) -> Model:
+    def build(
+        self,
+        system: System,
+        structure: Structure | None = None,
+        progress: Progress | None = None,
+        schedule: Schedule | None = None,
+        temperature: float = 300.0,
+    ) -> Model:
         """Make the model that this view has of `system`.
 
         Args:
             system: What the user named.
             structure: Its prepared structure, where there is one already.
             progress: Called with a fraction and a sentence.
+            schedule: Makes NNP/MM ready for long time steps; as the networks and the force field are when left out.
+            temperature: At which it will move, K.
 
         Raises:
             StudioError: Preparation, parametrisation or the potential refuses; the sentence says why.
@@ -103,7 +114,7 @@ class View(BaseModel):
         if self.resolution == "nnp":
             return self._network(system, structure, tell)
         mm = system.parametrise(structure, progress)
-        return plain(mm) if self.resolution == "mm" else self._hybrid(mm, tell)
+        return plain(mm) if self.resolution == "mm" else self._hybrid(mm, tell, schedule, temperature)
 
     def _network(self, system: System, structure: Structure, tell: Progress) -> Model:
         region = self._cap(structure, self.fragments[0])
@@ -116,13 +127,14 @@ class View(BaseModel):
             part = part.with_notes(f"{len(region.hosts)} bonds were cut and capped with hydrogens.")
         return network_only(part, self._bind(self.potential, part, tell), system.forcefield.hydrogen_mass)
 
-    def _hybrid(self, mm: MMSystem, tell: Progress) -> Model:
+    def _hybrid(self, mm: MMSystem, tell: Progress, schedule: Schedule | None = None, temperature: float = 300.0) -> Model:
         parts = [self._cap(mm.structure, fragment) for fragment in self.fragments]
         if sum(len(part.atoms) for part in parts) >= len(mm.structure):
             raise UnsupportedError("The region holds every atom, so that nothing is left for MM. Choose NNP, or a smaller region.")
         described = [(part, self._bind(fragment.potential, part.structure, tell)) for part, fragment in zip(parts, self.fragments, strict=True)]
         electrostatic = Electrostatic(self.polarisation) if self.embedding == "electrostatic" else None
-        return couple_fragments(mm, described, self.lam, electrostatic)
+        motion = schedule.motion(mm, described, temperature, tell) if schedule else None
+        return couple_fragments(mm, described, self.lam, electrostatic, motion)
 
     def _cap(self, structure: Structure, fragment: MLFragment) -> Part:
         return cap(structure, fragment.region.select(structure), self.link, fragment.charge, fragment.multiplicity)

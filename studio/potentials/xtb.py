@@ -19,12 +19,12 @@ from rdkit.Chem import GetPeriodicTable
 from studio.errors import MissingPackageError, SimulationError
 from studio.potentials.base import Card, Device, EnergyForces, check_supported
 from studio.structure import Floats, Integers, Structure
+from studio.units import NM_PER_BOHR
 
 if TYPE_CHECKING:
     from tblite.interface import Calculator, Result
 
 KJ_PER_HARTREE = 2625.4996394799
-NM_PER_BOHR = 0.0529177210903
 HARTREE_PER_KELVIN = 3.1668115634556e-6
 ELECTRONS = (300.0, 5000.0)
 """Temperatures of the electrons, K. The second is for torn molecules, which may have no solution at the first: the trial steps

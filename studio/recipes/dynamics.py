@@ -1,6 +1,7 @@
 """Dynamics: let a system move at a temperature, and write down what it does."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from studio.errors import SimulationError, StudioError
+from studio.errors import SettingsError, SimulationError, StudioError
 from studio.files import storage
 from studio.frame import Frame
+from studio.hybrid.schedule import LADDER, Schedule
 from studio.hybrid.view import TIMESTEPS, Progress, Resolution, View
 from studio.io import store
+from studio.probe import probe
 from studio.recipes.base import OnFrame, Recipe
-from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, STRUCTURE, Recorder
+from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder
 from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.structure import Structure
@@ -24,8 +27,12 @@ from studio.system import System
 from studio.trust import Trust, watch
 from studio.units import Femtosecond, Kelvin, PerPicosecond
 
+logger = logging.getLogger(__name__)
+
 RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100}
 """Iterations of minimisation that cost about a second each way; prepared systems come relaxed by MM."""
+SAFE = 1.0
+"""A time step that needs no schedule and no trial, fs."""
 _NOWHERE = np.zeros((0, 3), np.float32)
 
 
@@ -37,7 +44,8 @@ class Dynamics(Recipe):
         view: How it is seen.
         temperature: Of the thermostat, K.
         friction: Of the thermostat, 1/ps.
-        timestep: Length of a step, fs; what the resolution bears when left out.
+        timestep: Length of a step, fs; what the system bears when left out.
+        schedule: What makes long steps of NNP/MM bearable.
         steps: Steps in all.
         interval: Steps between recorded frames.
         minimise: Iterations of minimisation before the start; what the resolution can afford when left out.
@@ -52,31 +60,64 @@ class Dynamics(Recipe):
     temperature: Kelvin = 300.0
     friction: PerPicosecond = 1.0
     timestep: Femtosecond | None = None
+    schedule: Schedule = Schedule()
     steps: Annotated[int, Field(ge=0, le=10**10)] = 10_000
     interval: Annotated[int, Field(ge=1, le=10**6)] = 100
     minimise: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
     trust: Trust = Trust()
 
-    def simulation(self, structure: Structure | None = None, progress: Progress | None = None) -> OpenMMSimulation:
-        """The simulation at its start, minimised.
+    def simulation(self, structure: Structure | None = None, progress: Progress | None = None, *, tried: bool = False) -> OpenMMSimulation:
+        """The simulation at its start, minimised, with a time step that it bears.
 
         Args:
             structure: The prepared structure, where there is one already.
             progress: Called with a fraction and a sentence.
+            tried: The time step has proved itself before.
 
         Raises:
+            SettingsError: The system does not bear the time step that was asked for.
             StudioError: The system cannot be prepared, described or minimised.
         """
         tell = progress or (lambda _fraction, _message: None)
-        model = self.view.build(self.system, structure, progress)
-        step = self.timestep or TIMESTEPS[self.view.resolution]
-        simulation = OpenMMSimulation(model, Thermostat(self.temperature, self.friction, step, self.seed))
+        ladder = self._ladder()
+        schedule = self.schedule if self.view.resolution == "nnp/mm" and ladder[0] > SAFE else None
+        model = self.view.build(self.system, structure, progress, schedule, self.temperature)
+        refused = ""
+        for step in ladder:
+            simulation = OpenMMSimulation(model, self._thermostat(step, schedule))
+            self._relax(simulation, tell)
+            if tried or schedule is None or step <= SAFE:
+                return simulation
+            tell(0.97, f"Trying a step of {step:g} fs")
+            refused = probe(simulation)
+            if not refused:
+                return simulation
+            logger.info("a step of %g fs is refused: %s", step, refused)
+        raise SettingsError(
+            f"This system does not bear a step of {step:g} fs: {refused}. Leave the time step out to have the longest one found, or give a shorter one."
+        )
+
+    def _ladder(self) -> tuple[float, ...]:
+        """Time steps to be tried in turn, fs."""
+        if self.timestep is not None:
+            return (self.timestep,)
+        return LADDER if self.view.resolution == "nnp/mm" else (TIMESTEPS[self.view.resolution],)
+
+    def _thermostat(self, step: float, schedule: Schedule | None) -> Thermostat:
+        return Thermostat(self.temperature, self.friction, step, self.seed, schedule.inner(step) if schedule else 1)
+
+    def _relax(self, simulation: OpenMMSimulation, tell: Progress) -> None:
         iterations = RELAXING[self.view.resolution] if self.minimise is None else self.minimise
         if iterations:
             tell(0.95, "Relaxing the start")
-            simulation.minimise(iterations, lambda n, _energy: n % 10 > 0 or tell(0.95, f"Relaxing the start, iteration {n} of {iterations}") is None)
-        return simulation
+
+            def on_step(iteration: int, _energy: float) -> bool:
+                if iteration % 10 == 0:
+                    tell(0.95, f"Relaxing the start, iteration {iteration} of {iterations}")
+                return True
+
+            simulation.minimise(iterations, on_step)
 
     def run(
         self,
@@ -118,8 +159,12 @@ class Dynamics(Recipe):
         again = (folder / CHECKPOINT).exists()
         if again:
             structure = store.load(folder / STRUCTURE)
-        simulation = (self.model_copy(update={"minimise": 0}) if again else self).simulation(structure, progress)
-        recorder = Recorder(folder, simulation.structure, self.to_json(), self.interval)
+            continued = self.model_copy(update={"minimise": 0, "timestep": self.timestep or _settled(folder / RECIPE)})
+            simulation = continued.simulation(structure, progress, tried=True)
+        else:
+            simulation = self.simulation(structure, progress)
+        settled = self.model_copy(update={"timestep": simulation.thermostat.timestep})
+        recorder = Recorder(folder, simulation.structure, settled.to_json(), self.interval)
         return simulation, recorder, recorder.restore(simulation)
 
     def result(self, simulation: OpenMMSimulation, failure: Failure | None = None, frames: Sequence[Frame] = ()) -> Result:
@@ -160,3 +205,12 @@ class Dynamics(Recipe):
             recorder.save_checkpoint(simulation.checkpoint())
         result = self.result(simulation, failure, frames)
         return replace(result, notes=(*result.notes, *monitor.notes))
+
+
+def _settled(recipe: Path) -> float | None:
+    """The time step that a run was begun with, fs."""
+    try:
+        step = json.loads(recipe.read_text(encoding="utf-8"))["timestep"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(step) if isinstance(step, int | float) else None
