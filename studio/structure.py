@@ -173,8 +173,8 @@ class Structure:
         return replace(self, positions=np.asarray(positions, dtype=np.float64))
 
     def with_notes(self, *notes: str) -> "Structure":
-        """The same molecule with sentences added to its story."""
-        return replace(self, notes=self.notes + notes)
+        """The same molecule with sentences added to its story, those that are new."""
+        return replace(self, notes=self.notes + tuple(note for note in notes if note not in self.notes))
 
     def take(self, atoms: Integers) -> "Structure":
         """The part that holds just `atoms`, in the order given; bonds to the rest are dropped, space is kept.

@@ -159,7 +159,7 @@ def table_of(frame: Frame | None, hidden: tuple[str, ...] = ()) -> str:
     """
     energies = {name: value for name, value in frame.energies.items() if name not in hidden} if frame else {}
     moving = (("Time", frame.time, 3, "ps"), ("Temperature", frame.temperature, 0, "K")) if frame else ()
-    speed = (("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, "ns/day")) if frame else ()
+    speed = (("Time step", frame.timestep, 1, "fs"), ("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, "ns/day")) if frame else ()
     rows = [*moving, *speed, *((ENERGIES.get(name, name), value / KJ_PER_KCAL, 1, "kcal/mol") for name, value in energies.items())]
     cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{figures(value, digits)}</td><td>{unit}</td></tr>" for name, value, digits, unit in rows)
     return f'<table class="numbers">{cells}</table>'

@@ -126,7 +126,8 @@ def couple_fragments(
         "lifted_constraints": str(lifted),
         "reference_energy_kj_mol": f"{correction.reference:.6f}",
     }  # fmt: skip
-    return Model(mm.structure, system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
+    structure = mm.structure.with_notes(*(_refit_note(refit) for refit in motion.refits))
+    return Model(structure, system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
 
 
 def plain(mm: MMSystem) -> Model:
@@ -260,6 +261,11 @@ def _hold_hydrogens(system: "openmm.System", structure: Structure, part: Part, r
     for hydrogen, heavy in bonds:
         system.addConstraint(hydrogen, heavy, lengths[frozenset((hydrogen, heavy))])
     return len(bonds)
+
+
+def _refit_note(refit: Refit) -> str:
+    before, after = refit.report
+    return f"For long time steps the inner force was fitted to the network: RMS force outside {before:.0f} -> {after:.0f} kJ/mol/nm; energies stay as they are."
 
 
 def _moving(motion: Motion, held: int) -> dict[str, str]:

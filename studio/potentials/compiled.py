@@ -7,6 +7,7 @@ form works. This file knows functions of tensors and files; it must not know any
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -20,6 +21,8 @@ from studio.files import cache_folder, storage
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 Function = Callable[..., "tuple[Tensor, ...]"]
 STALE_SECONDS = 900.0
@@ -49,7 +52,11 @@ def load_package(path: Path) -> Function | None:
         return None
     from torch._inductor import aoti_load_package
 
-    run = aoti_load_package(str(path))
+    try:
+        run = aoti_load_package(str(path))
+    except (RuntimeError, OSError, ValueError) as problem:
+        logger.warning("The compiled network %s cannot be loaded and is not used; delete it and run `potential-studio compile`: %s", path, problem)
+        return None
 
     def call(*tensors: "Tensor") -> "tuple[Tensor, ...]":
         return tuple(run(*tensors))

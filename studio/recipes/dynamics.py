@@ -1,7 +1,6 @@
 """Dynamics: let a system move at a temperature, and write down what it does."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from studio.structure import Structure
 from studio.system import System
 from studio.trust import Trust, watch
 from studio.units import Femtosecond, Kelvin, PerPicosecond
-
-logger = logging.getLogger(__name__)
 
 RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100}
 """Iterations of minimisation that cost about a second each way; prepared systems come relaxed by MM."""
@@ -81,7 +78,7 @@ class Dynamics(Recipe):
         """
         tell = progress or (lambda _fraction, _message: None)
         ladder = self._ladder()
-        schedule = self.schedule if self.view.resolution == "nnp/mm" and ladder[0] > SAFE else None
+        schedule = self.schedule_for(ladder[0])
         model = self.view.build(self.system, structure, progress, schedule, self.temperature)
         refused = ""
         for step in ladder:
@@ -93,10 +90,14 @@ class Dynamics(Recipe):
             refused = probe(simulation)
             if not refused:
                 return simulation
-            logger.info("a step of %g fs is refused: %s", step, refused)
+            model = replace(model, structure=model.structure.with_notes(f"A step of {step:g} fs was tried and refused: {refused}."))
         raise SettingsError(
             f"This system does not bear a step of {step:g} fs: {refused}. Leave the time step out to have the longest one found, or give a shorter one."
         )
+
+    def schedule_for(self, step: float) -> Schedule | None:
+        """The schedule, where a step of this length, fs, needs one."""
+        return self.schedule if self.view.resolution == "nnp/mm" and step > SAFE else None
 
     def _ladder(self) -> tuple[float, ...]:
         """Time steps to be tried in turn, fs."""

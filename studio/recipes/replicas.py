@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from studio.errors import SimulationError, StudioError
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
-from studio.hybrid.view import TIMESTEPS, Progress, View
+from studio.hybrid.schedule import Schedule
+from studio.hybrid.view import Progress, View
 from studio.recipes.base import OnFrame, Recipe
+from studio.recipes.dynamics import Dynamics
 from studio.replicas import Replica, Replicas
 from studio.result import Failure, Result, versions
 from studio.simulation import Thermostat
@@ -30,7 +32,8 @@ class ReplicaDynamics(Recipe):
         view: How it is seen; lambda is each copy's own.
         copies: What makes them differ.
         friction: Of the thermostats, 1/ps.
-        timestep: Length of a step, fs; what the resolution bears when left out.
+        timestep: Length of a step, fs; what the hottest copy bears when left out.
+        schedule: What makes long steps of NNP/MM bearable.
         steps: Steps of each copy.
         interval: Steps between looks.
         minimise: Iterations of minimisation before the start.
@@ -45,6 +48,7 @@ class ReplicaDynamics(Recipe):
     copies: Annotated[tuple[Replica, ...], Field(min_length=1, max_length=256)] = tuple(Replica(seed=seed) for seed in range(4))
     friction: PerPicosecond = 1.0
     timestep: Femtosecond | None = None
+    schedule: Schedule = Schedule()
     steps: Annotated[int, Field(ge=0, le=10**10)] = 10_000
     interval: Annotated[int, Field(ge=1, le=10**6)] = 100
     minimise: Annotated[int, Field(ge=0, le=10_000)] = 30
@@ -71,17 +75,25 @@ class ReplicaDynamics(Recipe):
         """
         tell = progress or (lambda _fraction, _message: None)
         prepared = structure if structure is not None else self.system.prepare(progress)
+        one = self._hottest()
+        drive = one.simulation(prepared, progress).thermostat
+        schedule = one.schedule_for(drive.timestep)
 
         def build(lam: float) -> Model:
             tell(0.9, f"Making {len(self.copies)} replicas")
-            return self.view.model_copy(update={"lam": lam}).build(self.system, prepared)
+            return self.view.model_copy(update={"lam": lam}).build(self.system, prepared, schedule=schedule, temperature=one.temperature)
 
-        step = self.timestep or TIMESTEPS[self.view.resolution]
-        replicas = Replicas(build, self.copies, Thermostat(friction=self.friction, timestep=step))
+        replicas = Replicas(build, self.copies, Thermostat(friction=self.friction, timestep=drive.timestep, inner=drive.inner))
         if self.minimise:
             tell(0.95, "Relaxing the starts")
             replicas.minimise(self.minimise)
         return replicas
+
+    def _hottest(self) -> Dynamics:
+        """The run of one copy, on which the time step is tried."""
+        hottest = max(copy.temperature for copy in self.copies)
+        settings = {name: getattr(self, name) for name in ("system", "view", "friction", "timestep", "schedule", "minimise")}
+        return Dynamics(**settings, temperature=hottest)
 
     def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Result:
         """Simulate; `arrays` has mean temperatures (K) and energies (kJ/mol) of each copy and their series, (looks, copies).

@@ -8,62 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
-import numpy as np
-
-from studio.hybrid.coupling import couple, plain
-from studio.potentials.so3lr import SO3LR
+from studio.hybrid.coupling import plain
 from studio.recipes.dynamics import Dynamics
-from studio.region import Ligand
 from studio.run import Run
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.system import EXAMPLES
 from studio.worker import FRAME_SECONDS, sample_seconds
 from tests.benchmarks.base import Measure, gives, median_seconds
-from tests.reference import so3lr_calculator
-
-
-@gives("nnpmm_same_step", "nnpmm_vs_mm_same_step", "so3lr_32")
-def nnpmm() -> Iterator[Measure]:
-    """TYK2 ligand in water: OpenMM-ML with so3krates-torch through ASE, plain MM, and ours, all at 1 fs."""
-    import ase
-    import openmm
-    import torch
-    from openmmml import MLPotential
-
-    from studio.forcefield.topology import to_topology
-
-    torch.set_num_threads(1)
-    mm = EXAMPLES["tyk2-water"].system.parametrise()
-    atoms = Ligand().select(mm.structure)
-    bound = SO3LR().bind(mm.structure, atoms, "cpu")
-    ours = _ns_per_day(OpenMMSimulation(couple(mm, atoms, bound), Thermostat(timestep=1.0)))
-    only_mm = _ns_per_day(OpenMMSimulation(plain(mm), Thermostat(timestep=1.0)))
-    network = median_seconds(lambda: bound(mm.structure.positions[atoms]), 50)
-    with so3lr_calculator("float32") as calculator:
-        torch.set_num_threads(2)  # the peer as it comes
-        molecule = ase.Atoms(numbers=mm.structure.numbers[atoms], positions=10 * mm.structure.positions[atoms], calculator=calculator)
-        molecule.info["charge"] = 0.0
-
-        def call() -> None:
-            molecule.positions += 1e-4 * np.random.default_rng(0).normal(size=(len(atoms), 3))
-            molecule.get_forces()
-
-        peer_network = median_seconds(call, 20)
-        mixed = MLPotential("ase").createMixedSystem(to_topology(mm.structure), mm.system, [int(i) for i in atoms], aseAtoms=molecule, mlLongRange=False)
-        context = openmm.Context(mixed, openmm.LangevinMiddleIntegrator(300, 1, 0.001))
-        context.setPositions(mm.structure.positions)
-        context.setVelocitiesToTemperature(300, 1)
-        peer = 86400e-6 / (median_seconds(lambda: context.getIntegrator().step(10), 8) / 10)
-        torch.set_num_threads(1)
-    yield Measure("nnpmm_same_step", ours, "ns/day", peer, "ratio >= 2")
-    yield Measure("nnpmm_vs_mm_same_step", ours, "ns/day", only_mm, "ratio >= 0")
-    yield Measure("so3lr_32", 1000 * network, "ms", 1000 * peer_network, "ratio <= 0.5")
-
-
-def _ns_per_day(simulation: OpenMMSimulation) -> float:
-    simulation.minimise(30)
-    simulation.advance(20)
-    return 86400e-6 * simulation.thermostat.timestep / (median_seconds(lambda: simulation.advance(20), 10) / 20)
 
 
 @gives("import_studio_s")
