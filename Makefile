@@ -43,7 +43,7 @@ $(STAMP): $(BIN)/python pyproject.toml
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-$(VENV)/.examples: $(STAMP)
+$(VENV)/.examples: $(STAMP) $(wildcard studio/potentials/*compiled.py) studio/potentials/so3lr_network.py
 	-@$(BIN)/potential-studio compile
 	@echo "Preparing the bundled examples (once)."
 	$(BIN)/potential-studio examples --prepare

@@ -60,12 +60,16 @@ def main(verbose: bool) -> None:
 @click.option("--prepare", is_flag=True, help="Prepare all of them now, so that they open at once later.")
 def examples(prepare: bool) -> None:
     """List the bundled examples."""
+    from studio.hybrid.view import View
+    from studio.recipes.dynamics import Dynamics
     from studio.system import EXAMPLES
 
     for name, example in EXAMPLES.items():
         click.echo(f"{name:26} {example.title}")
         if prepare:
             example.system.parametrise()
+            if example.system.surroundings.kind != "vacuum":  # in vacuum a network has no force field around it
+                Dynamics(system=example.system, view=View(resolution="nnp/mm")).simulation()
 
 
 @main.command()

@@ -94,10 +94,9 @@ def compiled_packages() -> tuple[Path, ...]:
         WeightsError: Its weights are missing or are not the known file.
     """
     from studio.potentials.so3lr import SO3LR
-    from studio.potentials.so3lr_compiled import paths
     from studio.structure import Structure
 
-    return paths(SO3LR().bind(Structure.from_smiles("O"), device="cpu")._constants)
+    return SO3LR().bind(Structure.from_smiles("O"), device="cpu").compiled_packages
 
 
 def _viewer() -> Iterator[Finding]:

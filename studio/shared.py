@@ -79,10 +79,9 @@ class SharedFrames:
     def newer_than(self, serial: int) -> tuple[int, Frame | None]:
         """The newest whole frame after `serial` and its number, or `serial` and none."""
         for index in np.argsort(-self._slots["after"]):
+            stamp = int(self._slots[index]["after"])  # before the copy: a reader must not follow a writer through the slot
             record = self._slots[index].copy()
-            stamp = int(record["before"])
-            # stamps disagree while the writer is in this slot, and have moved on if it was here meanwhile
-            if stamp > serial and stamp == int(record["after"]) == int(self._slots[index]["before"]):
+            if stamp > serial and stamp == int(self._slots[index]["before"]):  # else a writer is or was here meanwhile
                 return stamp, self._frame(record)
         return serial, None
 

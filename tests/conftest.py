@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from studio.forcefield import parametrise
+from studio.hybrid.boundary import cap
+from studio.potentials.compiled import compiler
+from studio.potentials.so3lr import SO3LR
 from studio.structure import Structure
+from tests.moving_systems import Moving, exact
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -22,3 +28,26 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def aspirin() -> Structure:
     return Structure.from_smiles(ASPIRIN)
+
+
+@pytest.fixture(scope="session")
+def compiled_so3lr(cache_folder: str) -> SO3LR:
+    """SO3LR with its compiled form in the cache of this session, about 100 s."""
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    so3lr = SO3LR()
+    so3lr.compile()
+    return so3lr
+
+
+@pytest.fixture(scope="session")
+def ethanol_in_water() -> Moving:
+    """Ethanol, the region, with three waters beside it, no box; the network in double precision."""
+    return _in_water(exact)
+
+
+@pytest.fixture(scope="session")
+def fast_ethanol(ethanol_in_water: Moving) -> Moving:
+    """The same by the network as a user has it."""
+    mm, part = ethanol_in_water.mm, ethanol_in_water.part
+    return Moving(mm, part, SO3LR().bind(part.structure, device="cpu"))

@@ -53,7 +53,7 @@ def publish_many(where: Layout, count: int) -> None:
 def test_no_torn_frames_while_another_process_writes(tmp_path: Path) -> None:
     """Every frame holds one number throughout; a torn one would hold two."""
     where = layout(tmp_path, atoms=5000)
-    process = multiprocessing.get_context("spawn").Process(target=publish_many, args=(where, 3000))
+    process = multiprocessing.get_context("spawn").Process(target=publish_many, args=(where, 20_000))
     process.start()
     seen = []
     while not where.path.exists():

@@ -189,6 +189,13 @@ class BoundSO3LR:
             return Batch(np.array([answer.energy for answer in answers]), np.array([answer.forces for answer in answers]).reshape(positions.shape))
         return self._fast(self._repeated(len(positions)), positions)
 
+    @property
+    def compiled_packages(self) -> tuple[Path, Path]:
+        """Where the compiled forms for one molecule and for copies lie, or would lie."""
+        from studio.potentials.so3lr_compiled import paths
+
+        return paths(self._constants)
+
     def build_compiled(self) -> None:
         """Compile with these atoms as the example; see `SO3LR.compile`."""
         from studio.potentials.so3lr_compiled import build
