@@ -1,16 +1,14 @@
 """What all tests share: a cache folder of their own, filled once a session, so that no test reads or fills the user's."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from studio.forcefield import parametrise
-from studio.hybrid.boundary import cap
 from studio.potentials.compiled import compiler
 from studio.potentials.so3lr import SO3LR
 from studio.structure import Structure
-from tests.moving_systems import Moving, exact
+from tests.moving_systems import Moving, ethanol_and_waters
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -41,13 +39,12 @@ def compiled_so3lr(cache_folder: str) -> SO3LR:
 
 
 @pytest.fixture(scope="session")
-def ethanol_in_water() -> Moving:
-    """Ethanol, the region, with three waters beside it, no box; the network in double precision."""
-    return _in_water(exact)
+def exact_ethanol() -> Moving:
+    """Ethanol among waters, the network in double precision."""
+    return ethanol_and_waters()
 
 
 @pytest.fixture(scope="session")
-def fast_ethanol(ethanol_in_water: Moving) -> Moving:
-    """The same by the network as a user has it."""
-    mm, part = ethanol_in_water.mm, ethanol_in_water.part
-    return Moving(mm, part, SO3LR().bind(part.structure, device="cpu"))
+def ethanol(exact_ethanol: Moving, compiled_so3lr: SO3LR) -> Moving:
+    """The same with the network as users have it: single precision, compiled."""
+    return replace(exact_ethanol, potential=compiled_so3lr.bind(exact_ethanol.part.structure, device="cpu"))

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
 import pytest
 
-from studio.forcefield import MMSystem
+from studio.forcefield import MMSystem, parametrise
 from studio.hybrid import inner
-from studio.hybrid.boundary import Part
+from studio.hybrid.boundary import Part, cap
 from studio.hybrid.coupling import Model, Motion, couple_fragments
 from studio.hybrid.refit import Refit
 from studio.potentials.base import BoundPotential, EnergyForces
-from studio.potentials.so3lr import SO3LR
-from studio.structure import Floats
+from studio.region import Ligand
+from studio.structure import Floats, Structure
+from tests.hybrid_systems import bind, water
 
 
 @contextmanager
@@ -27,6 +26,11 @@ def few_samples(first: int = 40, second: int = 80, held_out: int = 20) -> Iterat
         yield
 
 
+def quick_refit(mm: MMSystem, part: Part, potential: BoundPotential, first: int = 40) -> Refit:
+    with few_samples(first, 2 * first, first // 2):
+        return inner.refit(mm, part, potential)
+
+
 @dataclass(frozen=True)
 class Moving:
     """A parametrised system and a region in it, with its network and its inner force."""
@@ -34,11 +38,7 @@ class Moving:
     mm: MMSystem
     part: Part
     potential: BoundPotential
-
-    @cached_property
-    def refit(self) -> Refit:
-        with few_samples():
-            return inner.refit(self.mm, self.part, self.potential)
+    refit: Refit
 
     @property
     def motion(self) -> Motion:
@@ -49,9 +49,12 @@ class Moving:
         return couple_fragments(self.mm, [(self.part, self.potential)], motion=motion)
 
 
-def exact(part: Part) -> BoundPotential:
-    """The network in double precision, which is never the compiled one."""
-    return SO3LR(precision="float64").bind(part.structure, device="cpu")
+def ethanol_and_waters() -> Moving:
+    """Ethanol, the region, with three waters beside it, no box; the network in double precision, which is never the compiled one."""
+    mm = parametrise(Structure.from_smiles("CCO").join(water(0.5, 0, 0), water(0, 0.45, 0.1), water(-0.2, 0.1, 0.5)))
+    part = cap(mm.structure, Ligand().select(mm.structure))
+    potential = bind(part)
+    return Moving(mm, part, potential, quick_refit(mm, part, potential))
 
 
 class Counted:
@@ -63,14 +66,3 @@ class Counted:
     def __call__(self, positions: Floats, box: Floats | None = None) -> EnergyForces:
         self.calls += 1
         return self._potential(positions, box)
-
-
-def slope_error(energy_forces_at, positions: Floats, step: float = 1e-5) -> float:
-    """Largest difference between a force and minus the central difference of the energy, kJ/mol/nm, over all atoms and axes."""
-    forces = energy_forces_at(positions).forces
-    errors = []
-    for index in np.ndindex(positions.shape):
-        shift = np.zeros_like(positions)
-        shift[index] = step
-        errors.append(abs(forces[index] + (energy_forces_at(positions + shift).energy - energy_forces_at(positions - shift).energy) / (2 * step)))
-    return max(errors)

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
-PROMISED = {"strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"], "watch_from_python": ["set 300 K", "set 400 K", "Paused at"]}
+PROMISED = {
+    "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
+    "strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"],
+    "watch_from_python": ["set 300 K", "set 400 K", "Paused at"],
+}
 
 
 @pytest.mark.slow

@@ -25,6 +25,22 @@ print(stretch["MM (Sage)"][-1] > stretch["SO3LR"][-1] + 10, "MM's bond is a para
 print(all(abs(abs(angles[np.argmin(curve)]) - 90) <= 30 for curve in curves.values()), "the ester stands up from the ring")
 print(len({round(b, 3) for b in barrier.values()}) == 3 and all(0 < b < 30 for b in barrier.values()), "barriers are different and sane")
 """,
+    "02_nnpmm_by_hand": """
+print(abs(by_hand - by_couple) < 0.01, "the delta form by hand is what couple does")
+print(np.abs(u_of_lambda - u_of_lambda[0] - lambdas * slope).max() < 0.01, "a straight line, whose slope is the bracket")
+print(asked == [0, 1, 1, 1, 1], "no call of the network at lambda 0")
+print(rms(bracket) > 0.45 * rms(mm_forces), "the bracket's forces are as large as half of what they correct")
+print(rms(bracket - d_forces) < 0.4 * rms(bracket) and fitted.report.ratio < 0.3, "most of the bracket moves inside")
+print(abs(energy(with_fit, shaken) - by_couple) < 0.01, "a refit leaves the energy as it was")
+heat = {name: values for name, (_, values, _) in runs.items()}
+print(len(heat["4 fs, no refit"]) < 15 or heat["4 fs, no refit"].max() > 1000, "4 fs without a refit boil the hydrogens")
+print(len(heat["4 fs, with refit"]) == 25 and heat["4 fs, with refit"].mean() < 1.5 * heat["1 fs, the standard"].mean(), "4 fs with a refit do not")
+print(runs["4 fs, with refit"][2] <= 300 / 4 + 2, "one call of the network per outer step")
+depth = {name: -curve.min() for name, curve in pulled.items()}
+print(depth["mechanical (MM charges)"] > depth["electrostatic + P1"] + 1 > depth["electrostatic"] + 2, "embedding weakens, polarisation gives part back")
+print(all(abs(curve[distances > 0.7]).max() < 1 for curve in pulled.values()), "far away all agree")
+print(len(side_chain.structure) == 5 and np.abs(given_back.sum(axis=0) - answer.forces.sum(axis=0)).max() < 1e-6, "a link hydrogen loses no force")
+""",
 }
 
 

@@ -126,7 +126,7 @@ def couple_fragments(
         "lifted_constraints": str(lifted),
         "reference_energy_kj_mol": f"{correction.reference:.6f}",
     }  # fmt: skip
-    structure = mm.structure.with_notes(*(_refit_note(refit) for refit in motion.refits))
+    structure = mm.structure.with_notes(*(_refit_note(refit) for refit in motion.refits if refit.terms))
     return Model(structure, system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
 
 

@@ -13,6 +13,7 @@ Terms: Maple 1994 (class II), 10.1002/jcc.540150207. A cheap inner force beside 
 10.1063/1.5037453.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
@@ -45,8 +46,8 @@ class Report(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """After over before."""
-        return self.after / self.before
+        """After over before; 1 where there is nothing to fit."""
+        return self.after / self.before if self.before else 1.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Refit:
         Args:
             particles: For each atom of the region its particle in the system, (n,).
         """
-        bonds = self.terms[0]
-        return {frozenset(pair): float(zero) for pair, (zero,) in zip(particles[bonds.atoms].tolist(), bonds.zeros, strict=True)}
+        bonds = [terms for terms in self.terms if terms.family is FAMILIES[0]]
+        return {frozenset(pair): float(zero) for terms in bonds for pair, (zero,) in zip(particles[terms.atoms].tolist(), terms.zeros, strict=True)}
 
 
 def fit(structure: Structure, positions: Floats, forces: Floats, held_out: int) -> Refit:
@@ -142,6 +143,9 @@ def fit(structure: Structure, positions: Floats, forces: Floats, held_out: int) 
     from scipy.sparse import hstack
 
     found = [(family, atoms, _zeros(family, atoms, positions)) for family in FAMILIES if len(atoms := _defined(family, structure, positions))]
+    if not found:  # an ion
+        rms = _rms(forces)
+        return Refit((), Report(rms, rms))
     blocks = [_design(family, atoms, zeros, positions) for family, atoms, zeros in found]
     design, target = hstack(blocks, format="csr"), forces.reshape(-1)
     known = (len(positions) - held_out) * forces[0].size
@@ -176,7 +180,9 @@ def _design(family: Family, atoms: Integers, zeros: Floats, positions: Floats) -
     from scipy.sparse import coo_array
 
     slope = torch.func.vmap(torch.func.vmap(torch.func.jacfwd(family.features)), in_dims=(0, None))
-    values = -slope(torch.from_numpy(positions[:, atoms]), torch.from_numpy(zeros)).numpy()  # (g, m, c, size, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, at its first forward derivative
+        values = -slope(torch.from_numpy(positions[:, atoms]), torch.from_numpy(zeros)).numpy()  # (g, m, c, size, 3)
     geometries, count, features = values.shape[:3]
     rows = (np.arange(geometries)[:, None, None] * positions.shape[1] + atoms[None])[:, :, None, :, None] * 3 + np.arange(3)
     columns = np.arange(count * features).reshape(1, count, features, 1, 1)
