@@ -32,6 +32,8 @@ WEIGHTS = WeightsFile(
 
 COMPILED_ON = "CCCCCCCC(C)CCN"
 """The example that the compiler sees: its number of atoms, 37, is no other size within the network."""
+CHUNK = 8
+"""Copies that are evaluated at once: more of them do not fit into the cache of a core, and get slower."""
 LOOK_EVERY = 500
 """Calls between two looks for a compiled network."""
 
@@ -184,10 +186,10 @@ class BoundSO3LR:
         Args:
             positions: (b, n, 3), nm, molecules whole.
         """
-        if len(positions) < 2 or (self._compiled.single and not self._compiled.copies):  # one compiled call after the other is faster then
-            answers = [self(place) for place in positions]
-            return Batch(np.array([answer.energy for answer in answers]), np.array([answer.forces for answer in answers]).reshape(positions.shape))
-        return self._fast(self._repeated(len(positions)), positions)
+        # While the compiled form for copies is not there, one compiled call after the other is faster.
+        size = 1 if self._compiled.single and not self._compiled.copies else CHUNK
+        parts = [self._fast(self._repeated(len(part)), part) for part in np.split(positions, range(size, len(positions), size)) if len(part)]
+        return Batch(np.concatenate([np.zeros(0), *(part.energies for part in parts)]), np.concatenate([positions[:0], *(part.forces for part in parts)]))
 
     @property
     def compiled_packages(self) -> tuple[Path, Path]:
@@ -246,12 +248,13 @@ class BoundSO3LR:
         return Network(self._constants, self._fold.weights(tabulate=tabulate), self._fold.molecule(torch.tensor(self._molecule.numbers), self._molecule.charge))
 
     def _repeated(self, copies: int) -> "Network":
-        """The network for several copies of the atoms; the last such is remembered."""
+        """The network for several copies of the atoms; whole chunks and the last rest are remembered."""
         import torch
 
         if copies not in self._copies:
             molecule = self._fold.molecule(torch.tensor(self._molecule.numbers), self._molecule.charge, copies)
-            self._copies = {1: self._network, copies: self._network._replace(molecule=molecule)}
+            kept = {number: network for number, network in self._copies.items() if number in (1, CHUNK)}
+            self._copies = {**kept, copies: self._network._replace(molecule=molecule)}
         return self._copies[copies]
 
     def _fast(self, network: "Network", positions: Floats) -> Batch:
