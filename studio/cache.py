@@ -126,9 +126,9 @@ def load_arrays(key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as entry:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
             return dict(entry)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, BadZipFile) as error:
         logger.warning("The cached arrays %s are damaged and are made again: %s", path.name, error)
         return None
 

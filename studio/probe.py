@@ -1,21 +1,23 @@
 """Probe: a short trial that says whether a system bears a time step, before it is offered.
 
-Resonances of multiple time steps heat the fastest motions first, and no linear analysis shows them: the region's hydrogens
-are watched while the system itself moves. Knows simulations; must not know recipes.
+Multiple time steps that are too long pump energy into the fastest motions (resonance), which no linear analysis shows: the
+system itself moves without a thermostat, and its total energy must not rise. Knows simulations; must not know recipes.
 """
-
-from math import sqrt
 
 import numpy as np
 
 from studio.errors import SimulationError
 from studio.simulation import OpenMMSimulation
+from studio.units import BOLTZMANN
 
-PICOSECONDS = 0.4
-"""Length of the trial: a schedule that is far too long fails within it, one at its limit may still fail later."""
-BLOCKS = 10
-TOLERANCE = 1.5
-"""Mean temperature of the region's hydrogens over the target that passes, beside three times its statistical error."""
+PICOSECONDS, BLOCKS = 1.0, 20
+"""Length of the trial, and looks on the way. A step that is far too long fails within it; one at its limit may still fail later."""
+HEAT = 2.0
+"""Velocities are drawn at this many times the temperature: at a minimum half of it goes into potential energy."""
+LIMIT = 0.5
+"""Rise of the total energy that passes, in kT/2 for each degree of freedom of the region. Measured for ethanol with waters, five
+seeds each: 0.0 to 0.2 at 4 fs, 0.0 to 0.5 at 6 fs, 0.7 to 2.8 at 10 fs; explosions at 4 fs without refit.
+"""
 
 
 def probe(simulation: OpenMMSimulation) -> str:
@@ -29,25 +31,18 @@ def probe(simulation: OpenMMSimulation) -> str:
     """
     drive, start = simulation.thermostat, simulation.checkpoint()
     steps = max(1, round(1000 * PICOSECONDS / drive.timestep / BLOCKS))
-    hydrogens = _hydrogens(simulation)
-    heats = []
+    energies = []
     try:
-        for _ in range(BLOCKS):
-            simulation.advance(steps)
-            heats.append(simulation.heat(hydrogens))
+        with simulation.free_flight(HEAT * drive.temperature):
+            for _ in range(BLOCKS):
+                frame = simulation.advance(steps)
+                energies.append(frame.energies["potential"] + frame.energies["kinetic"])
     except SimulationError as problem:
         return str(problem)
     finally:
         simulation.restore(start)
-    mean = float(np.mean(heats[BLOCKS // 2 :]))
-    limit = drive.temperature * (TOLERANCE + 3 * sqrt(2 / (3 * len(hydrogens))))
-    if mean <= limit:
+    rise = BLOCKS * float(np.polyfit(np.arange(BLOCKS), energies, 1)[0])
+    share = rise / (0.5 * BOLTZMANN * drive.temperature * 3 * len(simulation.model.region))
+    if share <= LIMIT:
         return ""
-    return f"after {PICOSECONDS:g} ps the hydrogens of the region were at {mean:.0f} K instead of {drive.temperature:g} K"
-
-
-def _hydrogens(simulation: OpenMMSimulation) -> np.ndarray:
-    """The region's hydrogens, or all its atoms if it has none."""
-    region = simulation.model.region
-    hydrogens = region[simulation.structure.numbers[region] == 1]
-    return hydrogens if len(hydrogens) else region
+    return f"without a thermostat the energy rose by {share:.1f} kT/2 per degree of freedom of the region within {PICOSECONDS:g} ps (up to {LIMIT:g} passes)"

@@ -194,6 +194,17 @@ class OpenMMSimulation:
         with self._whole_force():
             return energy_forces(self._context.getState(energy=True, forces=True)).forces
 
+    @contextmanager
+    def free_flight(self, kelvin: float) -> Iterator[None]:
+        """Without the thermostat, from fresh velocities of a temperature, K: energy should be conserved."""
+        integrator = self._context.getIntegrator()
+        integrator.setFriction(0.0)
+        self._context.setVelocitiesToTemperature(kelvin, self.thermostat.seed + 1)
+        try:
+            yield
+        finally:
+            integrator.setFriction(self.thermostat.friction)
+
     def heat(self, atoms: Integers) -> float:
         """Kinetic temperature of some atoms, K, three degrees of freedom each.
 

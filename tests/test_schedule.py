@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,16 +24,12 @@ from studio.simulation import OpenMMSimulation, Thermostat
 from studio.structure import Floats
 from studio.system import FromSmiles, System
 from tests.hybrid_systems import context, evaluate
-from tests.moving_systems import Moving, few_samples
+from tests.moving_systems import Moving
+
+pytestmark = pytest.mark.timeout(900)  # the first test to ask compiles the network
 
 DEFAULT = Thermostat(timestep=LADDER[0], inner=Schedule().inner(LADDER[0]), seed=4)
 ETHANOL, HYBRID = System(source=FromSmiles(smiles="CCO")), View(resolution="nnp/mm")
-
-
-@pytest.fixture
-def few_geometries() -> Iterator[None]:
-    with few_samples():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +57,13 @@ def test_one_inner_step_is_the_plain_integrator(model: Model) -> None:
     """To the last bit: what is left of the schedule must not be in the way."""
     drive = Thermostat(timestep=1.0, seed=4)
     simulation = start(model, drive)
+    simulation.advance(25)
     integrator = openmm.LangevinMiddleIntegrator(drive.temperature, drive.friction, 0.001)
-    integrator.setRandomNumberSeed(drive.seed + 1)
+    integrator.setRandomNumberSeed(drive.seed + 1)  # this platform has one stream of random numbers: one run after the other
     plain = openmm.Context(model.system, integrator, openmm.Platform.getPlatformByName("Reference"))
     plain.setPositions(model.structure.positions)
     plain.setVelocitiesToTemperature(drive.temperature, drive.seed)
     plain.applyConstraints(1e-6)
-    simulation.advance(25)
     integrator.step(25)
     positions, velocities = state_of(simulation)
     state = plain.getState(positions=True, velocities=True)
@@ -111,7 +106,7 @@ def test_several_inner_steps_are_impulses_of_the_network(exact_ethanol: Moving, 
 
 def test_one_network_call_a_step(model: Model) -> None:
     simulation = start(model)
-    simulation.advance(1)
+    simulation.advance(1, sample=False)
     calls = model.correction.calls
     simulation.advance(20, sample=False)
     assert model.correction.calls - calls == 20
@@ -132,7 +127,7 @@ def test_energies_and_forces_are_the_whole_ones_at_any_step(model: Model) -> Non
         fresh = evaluate(model.system, state_of(simulation)[0])
         np.testing.assert_allclose(simulation.forces(), fresh.forces, atol=1e-6)
     simulation._context.getIntegrator().step(1)
-    relaxed = simulation.minimise(300)
+    relaxed = simulation.minimise(400)
     assert simulation.advance(0).energies["potential"] == relaxed.energies["potential"]
     assert np.sqrt(np.mean(simulation.forces()[: len(model.region)] ** 2)) < 30.0, "a minimum of another force is none of this one"
 
@@ -185,32 +180,40 @@ def test_energy_drifts_no_more_than_with_single_steps(ethanol: Moving) -> None:
     assert abs(long) < 5.0, "kJ/mol/ps; 24 atoms hold 45 kJ/mol of kinetic energy"
 
 
-@pytest.mark.parametrize(("timestep", "reason"), [(LADDER[0], "^$"), (16.0, "the hydrogens of the region were at|became unstable")])
-def test_the_probe_tells_a_step_that_is_bearable_from_one_that_is_not(ethanol: Moving, timestep: float, reason: str) -> None:
-    simulation = start(ethanol.model(ethanol.motion), replace(DEFAULT, timestep=timestep, inner=Schedule().inner(timestep)))
+def trial(model: Model, timestep: float) -> str:
+    """What the probe says; it has to leave the simulation as it was."""
+    simulation = start(model, replace(DEFAULT, timestep=timestep, inner=Schedule().inner(timestep)))
     simulation.minimise(30)
     before = state_of(simulation)
-    assert re.search(reason, probe(simulation))
+    found = probe(simulation)
     for got, wanted in zip(state_of(simulation), before, strict=True):
         np.testing.assert_array_equal(got, wanted)
     assert simulation.advance(0).step == 0
+    return found
 
 
-@pytest.mark.usefixtures("few_geometries")
+def test_the_probe_tells_a_step_that_is_bearable_from_one_that_is_not(ethanol: Moving) -> None:
+    assert trial(ethanol.model(ethanol.motion), LADDER[0]) == ""
+    assert re.search("the energy rose by|became unstable", trial(ethanol.model(), 10.0))
+
+
+def test_the_probe_sees_what_explodes_within_a_picosecond(ethanol: Moving) -> None:
+    assert trial(ethanol.model(ethanol.motion), 10.0)
+
+
 def test_a_step_that_is_too_long_is_a_failure_with_its_reason(exact_ethanol: Moving) -> None:
-    result = Dynamics(system=ETHANOL, view=HYBRID, timestep=16.0, steps=10).run(exact_ethanol.mm.structure)
+    result = Dynamics(system=ETHANOL, view=HYBRID, schedule=Schedule(refit=False), timestep=10.0, steps=10).run(exact_ethanol.mm.structure)
     assert result.failure.kind == "SettingsError"
-    assert re.match(r"This system does not bear a step of 16 fs: .* Leave the time step out .* or give a shorter one\.$", result.failure.message)
+    assert re.match(r"This system does not bear a step of 10 fs: .* Leave the time step out .* or give a shorter one\.$", result.failure.message)
 
 
-@pytest.mark.usefixtures("few_geometries")
 def test_a_step_that_fails_its_trial_is_followed_by_a_shorter_one(exact_ethanol: Moving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamics, "LADDER", (16.0, 4.0, 1.0))
-    simulation = Dynamics(system=ETHANOL, view=HYBRID).simulation(exact_ethanol.mm.structure)
-    assert simulation.provenance["schedule"] == "r-RESPA, network every 4 fs, MM every 2 fs"
+    monkeypatch.setattr(dynamics, "LADDER", (10.0, 1.0))
+    simulation = Dynamics(system=ETHANOL, view=HYBRID, schedule=Schedule(refit=False)).simulation(exact_ethanol.mm.structure)
+    assert (simulation.thermostat.timestep, simulation.thermostat.inner) == (1.0, 1)
+    assert simulation.provenance["schedule"] == "single time step"
 
 
-@pytest.mark.usefixtures("few_geometries")
 def test_a_run_that_goes_on_keeps_its_step(exact_ethanol: Moving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that ends otherwise today must not change the time step in the middle of a run."""
     recipe = Dynamics(system=ETHANOL, view=HYBRID, steps=20, interval=10)

@@ -31,7 +31,20 @@ from studio.structure import Integers, Structure
 if TYPE_CHECKING:
     import openmm
 
-__all__ = ["EVERY", "LAMBDA", "LAMBDA_ELEC", "Correction", "Model", "Motion", "RegionMM", "couple", "couple_fragments", "energy_forces", "network_only", "plain"]
+__all__ = [
+    "EVERY",
+    "LAMBDA",
+    "LAMBDA_ELEC",
+    "Correction",
+    "Model",
+    "Motion",
+    "RegionMM",
+    "couple",
+    "couple_fragments",
+    "energy_forces",
+    "network_only",
+    "plain",
+]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,12 @@ from studio.structure import Floats
 if TYPE_CHECKING:
     import openmm
 
-FIRST, SECOND, HELD_OUT = 80, 160, 40
+FIRST, SECOND, HELD_OUT = 100, 160, 40
 """Geometries of the two rounds, and how many of the second are kept to judge the fit."""
+ROUGH_RIDGE = 1e-2
+"""Regularisation of the first fit, which has to be tame rather than exact: dynamics follow it."""
+FAR_OFF = 3.0
+"""Geometries whose bracket is this many times as large as usual are where the first fit ran away, and are left out."""
 HEAT = 1.3
 """Samples are hotter than the run by this factor, so that the run stays where the fit holds."""
 STRIDE, STEP, FRICTION = 50, 0.001, 20.0
@@ -77,13 +81,23 @@ def refit(mm: MMSystem, part: Part, potential: BoundPotential, temperature: floa
     tell(0.0, f"Fitting the inner force to {title}: first geometries")
     first = _sample(mm, part, start, None, temperature=HEAT * temperature, count=FIRST, seed=seed)
     forces = np.array([bracket(place) for place in first])
-    rough = fit(structure, first, forces, FIRST // 8)
+    rough = fit(structure, first, forces, FIRST // 8, ROUGH_RIDGE)
     tell(0.4, f"Fitting the inner force to {title}: geometries of its own")
     second = _sample(mm, part, start, rough, temperature=HEAT * temperature, count=SECOND, seed=seed + 1)
     more = np.array([bracket(place) for place in second])
+    sane = _sizes(more) <= FAR_OFF * np.median(_sizes(forces))
+    if sane.sum() < HELD_OUT:
+        return rough
+    second, more = second[sane], more[sane]
     tell(0.8, f"Fitting the inner force to {title}: least squares")
-    kept = np.argsort(np.arange(SECOND) % (SECOND // HELD_OUT) == 0, kind="stable")  # what is held out comes last
-    return fit(structure, np.concatenate([first, second[kept]]), np.concatenate([forces, more[kept]]), HELD_OUT)
+    held_out = np.arange(len(more)) % (SECOND // HELD_OUT) == 0
+    places, pulls = (np.concatenate([one, two[~held_out], two[held_out]]) for one, two in ((first, second), (forces, more)))
+    return fit(structure, places, pulls, int(held_out.sum()))
+
+
+def _sizes(forces: Floats) -> Floats:
+    """Root mean square of each geometry's force components."""
+    return np.asarray(np.sqrt(np.mean(forces**2, axis=(1, 2))))
 
 
 def _sample(mm: MMSystem, part: Part, start: Floats, rough: Refit | None, *, temperature: float, count: int, seed: int) -> Floats:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio import cache
-from studio.errors import StorageError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import Part
 from studio.hybrid.coupling import Motion
@@ -48,7 +47,13 @@ class Schedule(BaseModel):
     inner_timestep: Femtosecond = 2.0
     refit: bool = True
     hydrogens: Literal["free", "held"] = "free"
-    hydrogen_mass: Annotated[float, Field(ge=1.0, le=4.0)] = 3.0
+    hydrogen_mass: Annotated[float, Field(ge=1.0, le=3.1)] = 3.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Schedule":
+        if self.hydrogens == "held" and not self.refit:
+            raise ValueError("hydrogens = held takes its lengths from the refit: choose refit = true, or hydrogens = free")
+        return self
 
     def inner(self, timestep: float) -> int:
         """Steps of the force field in a time step.
@@ -82,7 +87,7 @@ def _known_refit(mm: MMSystem, part: Part, potential: BoundPotential, temperatur
     if arrays is not None:
         try:
             return Refit.from_arrays(arrays)
-        except (KeyError, ValueError, StorageError) as problem:
+        except (KeyError, IndexError, ValueError) as problem:
             logger.warning("The kept refit is damaged and is made again: %s", problem)
     fresh = refit(mm, part, potential, temperature, tell=tell)
     cache.store_arrays(key, fresh.to_arrays())

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
 
 from studio.errors import MissingPackageError
 from studio.files import cache_folder, storage
@@ -53,8 +54,9 @@ def load_package(path: Path) -> Function | None:
     from torch._inductor import aoti_load_package
 
     try:
+        _check_sums(path)
         run = aoti_load_package(str(path))
-    except (RuntimeError, OSError, ValueError) as problem:
+    except (RuntimeError, OSError, ValueError, BadZipFile) as problem:
         logger.warning("The compiled network %s cannot be loaded and is not used; delete it and run `potential-studio compile`: %s", path, problem)
         return None
 
@@ -62,6 +64,17 @@ def load_package(path: Path) -> Function | None:
         return tuple(run(*tensors))
 
     return call
+
+
+def _check_sums(path: Path) -> None:
+    """Torch does not look at the archive's checksums.
+
+    Raises:
+        BadZipFile: The package is damaged.
+    """
+    with ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise BadZipFile(f"{damaged} is damaged")
 
 
 def compiler() -> str | None:
