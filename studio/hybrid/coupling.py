@@ -23,6 +23,7 @@ from studio.hybrid.boundary import Part, cap, check_apart
 from studio.hybrid.correction import EVERY, LAMBDA, LAMBDA_ELEC, Correction, Fragment
 from studio.hybrid.embedding import Electrostatic, Embedding, mm_charges, surroundings
 from studio.hybrid.inner import InnerForce
+from studio.hybrid.motion import Motion
 from studio.hybrid.refit import Refit
 from studio.hybrid.region_mm import RegionMM, energy_forces
 from studio.potentials.base import BoundPotential
@@ -45,21 +46,6 @@ __all__ = [
     "network_only",
     "plain",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """What makes long steps possible without changing the energy.
-
-    Args:
-        refits: D of each region, see `refit`; none for single time steps.
-        hydrogen_mass: Mass of the regions' hydrogens, Da, taken from the heavy neighbour; as in the MM system when left out.
-        hold_hydrogens: Keep bonds to hydrogen in the regions at the network's mean length.
-    """
-
-    refits: tuple[Refit, ...] = ()
-    hydrogen_mass: float | None = None
-    hold_hydrogens: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,21 +112,13 @@ def couple_fragments(
         _check_mobile(mm.structure, part.atoms)
         _check_charge(mm, part)
     system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(mm.system))
-    for part in parts if motion.hydrogen_mass else ():
-        _set_hydrogen_mass(system, mm.structure, part.atoms, motion.hydrogen_mass or 0.0)
-    lifted = sum(_lift_constraints(system, part.atoms) for part in parts)
-    held = sum(_hold_hydrogens(system, mm.structure, part, refit) for part, refit in zip(parts, motion.refits, strict=True)) if motion.hold_hydrogens else 0
+    moving = motion.apply(system, mm.structure, parts, (LAMBDA, lam))
     correction, particles = _correction(mm, described, electrostatic, motion.refits)
-    for part, refit in zip(parts, motion.refits, strict=False):
-        for force in refit.forces(part.seen, LAMBDA, lam):
-            system.addForce(force)
     _add_correction(system, correction, particles, lam, mm.structure.box is not None)
-    provenance = mm.provenance | _provenance(mm, described, electrostatic) | _moving(motion, held) | {
-        "lifted_constraints": str(lifted),
+    provenance = mm.provenance | _provenance(mm, described, electrostatic) | moving | {
         "reference_energy_kj_mol": f"{correction.reference:.6f}",
     }  # fmt: skip
-    structure = mm.structure.with_notes(*(_refit_note(refit) for refit in motion.refits if refit.terms))
-    return Model(structure, system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
+    return Model(mm.structure.with_notes(*motion.notes), system, np.unique(np.concatenate([part.atoms for part in parts])), correction, provenance)
 
 
 def plain(mm: MMSystem) -> Model:
@@ -238,58 +216,6 @@ def _add_correction(system: "openmm.System", correction: Correction, atoms: Inte
         ends.append(force)
     for force in (ends[0], *others, ends[1]):
         system.addForce(force)
-
-
-def _lift_constraints(system: "openmm.System", atoms: Integers) -> int:
-    """Remove the constraints within the region: the network's own bonds vibrate. Returns how many."""
-    inside = set(atoms.tolist())
-    lifted = 0
-    for index in reversed(range(system.getNumConstraints())):
-        i, j, _ = system.getConstraintParameters(index)
-        if i in inside and j in inside:
-            system.removeConstraint(index)
-            lifted += 1
-    return lifted
-
-
-def _hydrogen_bonds(structure: Structure, atoms: Integers) -> Integers:
-    """Bonds of hydrogens within `atoms`, the hydrogen first, (b, 2)."""
-    bonds = structure.bonds[np.isin(structure.bonds, atoms).all(axis=1)]
-    bonds = np.where((structure.numbers[bonds[:, :1]] == 1), bonds, bonds[:, ::-1])
-    return np.asarray(bonds[(structure.numbers[bonds[:, 0]] == 1) & (structure.numbers[bonds[:, 1]] > 1)])
-
-
-def _set_hydrogen_mass(system: "openmm.System", structure: Structure, atoms: Integers, mass: float) -> None:
-    """Make the region's hydrogens heavier at the cost of their neighbours; averages do not depend on masses."""
-    for hydrogen, heavy in _hydrogen_bonds(structure, atoms).tolist():
-        gain = mass - system.getParticleMass(hydrogen)._value
-        system.setParticleMass(hydrogen, mass)
-        system.setParticleMass(heavy, system.getParticleMass(heavy)._value - gain)
-
-
-def _hold_hydrogens(system: "openmm.System", structure: Structure, part: Part, refit: Refit) -> int:
-    """Constrain the region's bonds to hydrogen at their mean length under the network. Returns how many."""
-    lengths = refit.lengths(part.seen)
-    bonds = _hydrogen_bonds(structure, part.atoms).tolist()
-    for hydrogen, heavy in bonds:
-        system.addConstraint(hydrogen, heavy, lengths[frozenset((hydrogen, heavy))])
-    return len(bonds)
-
-
-def _refit_note(refit: Refit) -> str:
-    before, after = refit.report
-    return f"For long time steps the inner force was fitted to the network: RMS force outside {before:.0f} -> {after:.0f} kJ/mol/nm; energies stay as they are."
-
-
-def _moving(motion: Motion, held: int) -> dict[str, str]:
-    """Provenance of what was done for long time steps."""
-    entries = {"ml_hydrogen_bonds": f"{held} held at the network's mean lengths" if held else "all free"}
-    if motion.hydrogen_mass:
-        entries["ml_hydrogen_mass_da"] = f"{motion.hydrogen_mass:g}"
-    if motion.refits:
-        reports = "; ".join(f"{refit.report.before:.0f} -> {refit.report.after:.0f}" for refit in motion.refits)
-        entries["refit_bracket_rms_kj_mol_nm"] = reports
-    return entries
 
 
 def _check_mobile(structure: Structure, atoms: Integers) -> None:
