@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from studio import plugins
 from studio.errors import SettingsError, StorageError, StudioError
+from studio.files import storage
 
 if TYPE_CHECKING:
     from studio.frame import Frame
     from studio.potentials.catalogue import Entry, Use
-    from studio.recipes.dynamics import Dynamics
+    from studio.recipes.base import Recipe, Runnable
     from studio.result import Result
 
 
@@ -80,7 +81,8 @@ def examples(prepare: bool) -> None:
 def run(what: str | None, out: Path | None, resume: Path | None, steps: int | None) -> None:
     """Run WHAT: the name of an example, or a recipe file.
 
-    Writes trajectory.xtc, energies.csv, checkpoint.npz and provenance.json into the folder. Ctrl-C ends cleanly; go on with --resume.
+    Dynamics writes trajectory.xtc, energies.csv, checkpoint.npz and provenance.json into the folder; Ctrl-C ends cleanly, go on with --resume.
+    Other recipes write provenance.json, with their values, and their arrays as arrays.npz.
     """
     from studio.recorder import CHECKPOINT, RECIPE
 
@@ -92,11 +94,11 @@ def run(what: str | None, out: Path | None, resume: Path | None, steps: int | No
         raise SettingsError(f"{out} holds a run already. Go on with it by --resume {out}, or choose another folder.")
     recipe = _recipe(what)
     if steps is not None:
-        recipe = recipe.model_copy(update={"steps": steps})
+        recipe = _with_steps(recipe, steps)
     result = _run_with_progress(recipe, out)
     if result.failure:
         raise click.ClickException(result.failure.message)
-    _report(result, recipe.steps, out)
+    _report(result, getattr(recipe, "steps", None), out)
 
 
 @main.command()
@@ -183,7 +185,7 @@ def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
-def _recipe(what: str) -> "Dynamics":
+def _recipe(what: str) -> "Recipe":
     """The recipe that `what` names."""
     from studio.recipes.base import load_recipe
     from studio.recipes.dynamics import Dynamics
@@ -193,25 +195,54 @@ def _recipe(what: str) -> "Dynamics":
         return Dynamics(system=EXAMPLES[what].system)
     if not Path(what).exists():
         raise SettingsError(f"'{what}' is neither an example ({', '.join(EXAMPLES)}) nor a file.")
-    recipe = load_recipe(Path(what))
-    if not isinstance(recipe, Dynamics):
-        raise SettingsError(f"{what} is a recipe of kind '{recipe.kind}'; `run` takes dynamics. Call its run() from Python instead.")
+    recipe: Recipe = load_recipe(Path(what))
     return recipe
 
 
-def _run_with_progress(recipe: "Dynamics", out: Path) -> "Result":
+def _with_steps(recipe: "Recipe", steps: int) -> "Recipe":
+    if "steps" not in type(recipe).model_fields:
+        raise SettingsError("--steps belongs to recipes that move something; this one has no steps.")
+    return recipe.model_copy(update={"steps": steps})
+
+
+def _run_with_progress(recipe: "Recipe", out: Path) -> "Result":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from studio.recipes.dynamics import Dynamics
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[speed]}"))
     with _interruptible() as interrupted, Progress(*columns) as bar:
-        task = bar.add_task("Preparing", total=recipe.steps, speed="")
+        task = bar.add_task("Preparing", total=getattr(recipe, "steps", None), speed="")
 
         def show(frame: "Frame") -> bool:
             speed = f"{frame.ns_per_day:.3g} ns/day  {frame.temperature:.0f} K" if frame.speed else ""
             bar.update(task, completed=frame.step, description="Running", speed=speed)
             return not interrupted
 
-        return recipe.run(on_frame=show, progress=lambda _fraction, text: bar.update(task, description=text), folder=out)
+        def tell(_fraction: float, text: str) -> None:
+            bar.update(task, description=text)
+
+        if isinstance(recipe, Dynamics):
+            return recipe.run(on_frame=show, progress=tell, folder=out)
+        result = cast("Runnable", recipe).run(on_frame=show, progress=tell)
+        _keep(result, out)
+        return result
+
+
+def _keep(result: "Result", out: Path) -> None:
+    """Write what a recipe without a folder of its own has found.
+
+    Raises:
+        StorageError: No space, or no permission.
+    """
+    import numpy as np
+
+    from studio.recorder import PROVENANCE
+
+    with storage(out):
+        out.mkdir(parents=True, exist_ok=True)
+        result.save(out / PROVENANCE)
+        np.savez(out / "arrays.npz", allow_pickle=False, **dict(result.arrays))
 
 
 @contextmanager
@@ -232,11 +263,16 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _report(result: "Result", steps: int, out: Path) -> None:
+def _report(result: "Result", steps: int | None, out: Path) -> None:
     for note in result.notes:
         click.echo(f"note: {note}")
     values = result.values
-    done = f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+    if "time_ps" in values:
+        done = (
+            f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+        )
+    else:
+        done = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
     click.echo(f"{done}; written to {out}")
-    if values["steps"] < steps:
+    if steps is not None and "time_ps" in values and values["steps"] < steps:
         click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")

@@ -9,10 +9,12 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import mdtraj
+import numpy as np
 import pytest
 
 from studio.doctor import compiled_packages
 from studio.recipes.dynamics import Dynamics
+from studio.recipes.minimise import Minimise
 from studio.system import EXAMPLES, FromSmiles, System
 
 COMMAND = [sys.executable, "-m", "studio"]
@@ -47,6 +49,21 @@ def test_run_writes_everything(recipe: Path, tmp_path: Path) -> None:
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["failure"] is None
     assert provenance["provenance"]["openmm"]
+
+
+def test_recipes_without_a_folder_of_their_own_leave_numbers_and_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(Minimise(system=System(source=FromSmiles(smiles="CCO"))).to_json())
+    done = studio("run", path, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    values = json.loads((tmp_path / "out" / "provenance.json").read_text())["values"]
+    assert values["energy_kj_mol"] < values["energy_before_kj_mol"]
+    assert f"energy_kj_mol {values['energy_kj_mol']:.6g}" in done.stdout
+    with np.load(tmp_path / "out" / "arrays.npz", allow_pickle=False) as arrays:
+        assert len(arrays.files) > 0
+    refused = studio("run", path, "--steps", "5", "--out", tmp_path / "other")
+    assert refused.returncode == 1
+    assert "this one has no steps" in refused.stderr
 
 
 def test_an_example_runs_by_name(tmp_path: Path) -> None:
