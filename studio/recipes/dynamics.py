@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from studio import cache
 from studio.errors import SettingsError, SimulationError, StudioError
 from studio.files import storage
 from studio.frame import Frame
@@ -86,14 +87,26 @@ class Dynamics(Recipe):
             self._relax(simulation, tell)
             if tried or schedule is None or step <= SAFE:
                 return simulation
-            tell(0.97, f"Trying a step of {step:g} fs")
-            refused = probe(simulation)
+            refused = self._try(simulation, tell)
             if not refused:
                 return simulation
             model = replace(model, structure=model.structure.with_notes(f"A step of {step:g} fs was tried and refused: {refused}."))
         raise SettingsError(
             f"This system does not bear a step of {step:g} fs: {refused}. Leave the time step out to have the longest one found, or give a shorter one."
         )
+
+    def _try(self, simulation: OpenMMSimulation, tell: Progress) -> str:
+        """Why the system does not bear the step, or an empty text; what passed once is not tried again."""
+        drive, source = simulation.thermostat, self.system.source.fingerprint()
+        like = self.model_copy(update={"timestep": drive.timestep, "steps": 0, "interval": 1, "seed": 0, "trust": Trust()})
+        key = cache.key_of("trial", like.to_json(), source, *simulation.model.provenance.values())
+        if cache.load_arrays(key) is not None:
+            return ""
+        tell(0.97, f"Trying a step of {drive.timestep:g} fs")
+        refused = probe(simulation)
+        if not refused:
+            cache.store_arrays(key, {"passed": np.ones(1)})
+        return refused
 
     def schedule_for(self, step: float) -> Schedule | None:
         """The schedule, where a step of this length, fs, needs one."""
