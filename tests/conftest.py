@@ -1,5 +1,6 @@
 """What all tests share: a cache folder of their own, filled once a session, so that no test reads or fills the user's."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,6 +11,10 @@ from studio.potentials.so3lr import SO3LR
 from studio.structure import Structure
 from tests.moving_systems import Moving, ethanol_and_waters
 
+# Before torch and tblite are loaded, which read it once: networks of small molecules are fastest on one thread, above all where tests
+# share two cores, and sums by several threads differ in their last bits from call to call.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
 
@@ -19,7 +24,6 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         folder = str(tmp_path_factory.mktemp("cache"))
         patch.setenv("POTENTIAL_STUDIO_CACHE", folder)
-        patch.setenv("OMP_NUM_THREADS", "1")  # networks of small molecules are fastest on one thread, above all where tests share two cores
         yield folder
 
 
