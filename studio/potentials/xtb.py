@@ -85,8 +85,10 @@ class GFN2xTB(BaseModel):
 
 
 class BoundGFN2xTB:
-    """GFN2-xTB for one set of atoms. Each call starts from the same guess, so that it depends on nothing but the positions; with several
-    threads (`OMP_NUM_THREADS`) the last bits of the forces differ from call to call.
+    """GFN2-xTB for one set of atoms.
+
+    Each call starts from the same guess, so that it depends on nothing but the positions; with several threads
+    (`OMP_NUM_THREADS`) the last bits of the forces differ from call to call.
 
     Args:
         settings: The recipe.
