@@ -120,6 +120,6 @@ def test_bonds_are_those_of_short_steps(ethanol: Moving, run: Samples) -> None:
     """Means and widths under the network must depend neither on impulses nor on hydrogen masses."""
     short = sample(ethanol.model(), replace(DEFAULT, timestep=1.0, inner=1), 5.0, every=0.01)
     (one, error), (other, its_error) = (mean_and_error(samples.lengths) for samples in (run, short))
-    # Reference random numbers depend on the tests before, so that this has to hold for almost any of them.
-    np.testing.assert_array_less(np.abs(one - other), 6.0 * np.hypot(error, its_error) + 0.0005)
+    # The hydroxyl group is bound to a water or not for picoseconds on end, which moves its length by 0.001 nm.
+    np.testing.assert_array_less(np.abs(one - other), 6.0 * np.hypot(error, its_error) + 0.001)
     np.testing.assert_allclose(run.lengths.std(axis=0), short.lengths.std(axis=0), rtol=0.4)
