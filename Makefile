@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 EXAMPLE ?= tyk2-pocket
 STAMP  := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 
-.PHONY: studio test bench lint lab clean
+.PHONY: studio test bench lint lab picture clean
 
 studio: $(STAMP) $(VENV)/.examples
 	$(BIN)/potential-studio app --example $(EXAMPLE) $(ARGS)
@@ -23,6 +23,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+picture: $(STAMP) $(VENV)/.browser
+	$(BIN)/python tutorials/pictures/take.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab tutorials $(ARGS)

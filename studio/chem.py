@@ -3,6 +3,7 @@
 Speaks RDKit molecules and sentences about them; must not know `Structure`, files or force fields.
 """
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
 MAX_SMILES_LENGTH = 2000
+MAX_SMILES_HEAVY = 500
+"""Larger molecules take too long while they are being typed, and have no good shape from a drawing."""
 
 
 def parse_smiles(smiles: str) -> "Mol":
@@ -23,7 +26,7 @@ def parse_smiles(smiles: str) -> "Mol":
         smiles: One molecule, possibly of several fragments.
 
     Raises:
-        StructureError: Empty, not SMILES, or an atom with an impossible valence; the sentence names the atom.
+        StructureError: Empty, too long, not SMILES, or an atom without element or with an impossible valence; the sentence names the atom.
     """
     from rdkit import Chem, rdBase
 
@@ -32,12 +35,46 @@ def parse_smiles(smiles: str) -> "Mol":
         raise StructureError("Expected a SMILES string, got nothing. Type one, for example CC(=O)Oc1ccccc1C(=O)O for aspirin.")
     if len(text) > MAX_SMILES_LENGTH:
         raise StructureError(f"Expected a SMILES string of at most {MAX_SMILES_LENGTH} characters, got {len(text)}. Upload a file for larger molecules.")
+    _check_letters(text)
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text, sanitize=False)
         if mol is None:
             raise StructureError(f"'{text}' is not a SMILES string: check that brackets, ring-closure digits and atom symbols match.")
+        _check_atoms(mol)
         check_valence(mol)
         return Chem.AddHs(mol)
+
+
+def _check_letters(text: str) -> None:
+    """Refuse what RDKit drops silently: letters that SMILES does not have, and whatever stands behind a space.
+
+    Raises:
+        StructureError: There is one; says which and where.
+    """
+    place, strange = next(((place, letter) for place, letter in enumerate(text, 1) if not "!" <= letter <= "~"), (0, ""))
+    if strange.isspace():
+        raise StructureError(
+            f"'{text}' is not a SMILES string: character {place} is white space. Remove it and what does not belong to the molecule; a dot joins fragments."
+        )
+    if strange:
+        called = unicodedata.name(strange, f"number {ord(strange)}").lower()
+        raise StructureError(
+            f"Character {place} of the SMILES string ({called}) is not one that SMILES has. Type it anew with plain letters, digits and signs."
+        )
+
+
+def _check_atoms(mol: "Mol") -> None:
+    """Refuse atoms without an element, and too many of them.
+
+    Raises:
+        StructureError: There are; names the first.
+    """
+    heavy = mol.GetNumHeavyAtoms()
+    if heavy > MAX_SMILES_HEAVY:
+        raise StructureError(f"Expected a SMILES string of at most {MAX_SMILES_HEAVY} heavy atoms, got {heavy}. Upload a file for larger molecules.")
+    bare = next((atom.GetIdx() + 1 for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0), None)
+    if bare is not None:
+        raise StructureError(f"Atom {bare} of the SMILES string is '*', which is no element. Put a real atom there.")
 
 
 def check_valence(mol: "Mol") -> None:

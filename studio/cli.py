@@ -1,4 +1,4 @@
-"""The command line: `potential-studio run | examples | models | compile | doctor`, and what plug-ins add (`app`).
+"""The command line: `potential-studio run | runs | examples | models | compile | doctor`, and what plug-ins add (`app`).
 
 Knows recipes by name and folders; shows progress, turns errors into sentences and Ctrl-C into a clean end.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from studio import plugins
+from studio.cli_runs import runs
 from studio.errors import SettingsError, StorageError, StudioError
 from studio.files import storage
 
@@ -136,6 +137,9 @@ def compile_network() -> None:
     if not all(path.exists() for path in packages):
         raise StorageError(f"Another process is compiling SO3LR into {packages[0].parent} just now. Look again with `potential-studio doctor`.")
     click.echo(f"Done: SO3LR runs compiled from now on, from {packages[0].parent}.")
+
+
+main.add_command(runs)
 
 
 @main.command()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from platformdirs import user_cache_dir
 
@@ -48,7 +49,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         StorageError: No space or no permission; the old file stays.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.part")
     with storage(path.parent):
         try:
             with part.open("wb") as file:

@@ -21,10 +21,13 @@ class Frame:
         time: Simulated time, ps.
         positions: Coordinates, (n, 3), nm, single precision.
         box: Box vectors (3, 3), nm, or none.
-        energies: Energy of each component, kJ/mol; `potential` and `kinetic` always, others by name.
+        energies: Energy of each component, kJ/mol; `potential` (the physics alone) and `kinetic` always, others by name; the energy of
+            springs that a person added as `pull` and `restraint`.
         temperature: Instantaneous temperature, K.
         speed: Steps per second of wall time.
         timestep: Length of a step, fs.
+        pull_force: Of the pulling spring, kJ/mol/nm.
+        pull_work: What the pulling hand has done since it took hold, kJ/mol; after it let go, what the molecule received.
     """
 
     step: int
@@ -35,6 +38,8 @@ class Frame:
     temperature: float = 0.0
     speed: float = 0.0
     timestep: float = 1.0
+    pull_force: float = 0.0
+    pull_work: float = 0.0
 
     @property
     def ns_per_day(self) -> float:

@@ -1,4 +1,4 @@
-"""Plug-ins: potentials, recipes and commands by entry point; listed without importing, imported one at a time.
+"""Plug-ins: potentials, recipes, levels and commands by entry point; listed without importing, imported one at a time.
 
 A package adds a potential by an entry point in the group `studio.potentials` that names a frozen settings class; the
 built-ins use the same door. One class may serve many names: its class method `named` then gives the settings for one of
@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 
 from studio.errors import MissingPackageError, PluginError
 
-Group = Literal["studio.potentials", "studio.recipes", "studio.commands"]
+Group = Literal["studio.potentials", "studio.recipes", "studio.levels", "studio.commands"]
 Plugin: TypeAlias = Any
-"""A frozen settings class (potential, recipe) or a click command: entry points carry no type."""
+"""A frozen settings class (potential, recipe), a level's class, or a click command: entry points carry no type."""
 
 
 def names(group: Group) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def probe(simulation: OpenMMSimulation) -> str:
         with simulation.free_flight(HEAT * drive.temperature):
             for _ in range(BLOCKS):
                 frame = simulation.advance(steps)
-                energies.append(frame.energies["potential"] + frame.energies["kinetic"])
+                energies.append(sum(frame.energies[name] for name in ("potential", "kinetic", "restraint")))
     except SimulationError as problem:
         return str(problem)
     finally:

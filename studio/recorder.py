@@ -1,23 +1,28 @@
 """Recorder: what must not be lost is written here - trajectory, energies, checkpoint, provenance - and when.
 
 A run's folder can be read by anyone (`trajectory.xtc` with `topology.pdb`, `energies.csv`, `provenance.json`) and holds
-all that is needed to go on (`recipe.json`, `structure.npz`, `checkpoint.npz`). Knows files and frames; must not know
-what makes the frames.
+all that is needed to go on (`recipe.json`, `structure.npz`, `checkpoint.npz`, `restraints.json` where somebody set some).
+`actions.jsonl` tells what was done to the run by hand. Knows files and frames; must not know what makes the frames.
 """
 
 import csv
+import json
 import os
+import shutil
+from collections.abc import Mapping
 from errno import ENOSPC
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from studio.errors import StorageError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.io import store, to_pdb
+from studio.io.xtc import STEPS, Index
 from studio.result import Result
 from studio.simulation import Simulation
+from studio.steering import RESTRAINTS, Restraints
 from studio.structure import Structure
 
 if TYPE_CHECKING:
@@ -25,8 +30,10 @@ if TYPE_CHECKING:
 
 RECIPE, STRUCTURE, TOPOLOGY = "recipe.json", "structure.npz", "topology.pdb"
 TRAJECTORY, ENERGIES, CHECKPOINT, PROVENANCE = "trajectory.xtc", "energies.csv", "checkpoint.npz", "provenance.json"
+ACTIONS, HELD = "actions.jsonl", "restraints.json"
 CHECKPOINT_SECONDS = 3.0
 """Wall time between checkpoints: what a killed process loses at most."""
+_STEERED = ("pull_force_kJ_mol_nm", "pull_work_kJ_mol")
 _COLUMNS = ("step", "time_ps", "temperature_K", "speed_steps_s")
 
 
@@ -54,6 +61,7 @@ class Recorder:
                 (folder / TOPOLOGY).write_text(to_pdb(structure), encoding="utf-8")
             (folder / RECIPE).write_text(recipe + "\n", encoding="utf-8")
         self._last = _last_step(folder / ENERGIES)
+        self._aside: list[Path] = []
 
     def due(self, step: int) -> int:
         """Steps from `step` until the next frame is to be recorded."""
@@ -79,6 +87,30 @@ class Recorder:
             StorageError: No space, or no permission; the checkpoint before stays.
         """
         write_whole(self.folder / CHECKPOINT, checkpoint)
+
+    def save_restraints(self, restraints: Restraints) -> None:
+        """Write the restraints that are in force now, for who goes on from here.
+
+        Raises:
+            StorageError: No space, or no permission; those before stay.
+        """
+        write_whole(self.folder / HELD, RESTRAINTS.dump_json(restraints))
+
+    def note(self, step: int, time: float, action: str, values: Mapping[str, Any]) -> None:
+        """Append what somebody did to `actions.jsonl`; nothing there is ever taken back.
+
+        Args:
+            step: When, steps since the start.
+            time: When, ps.
+            action: Its name.
+            values: JSON data that tell the details.
+
+        Raises:
+            StorageError: No space, or no permission.
+        """
+        line = json.dumps({"step": step, "time_ps": round(time, 6), "action": action, "values": values})
+        with storage(self.folder), (self.folder / ACTIONS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def save_result(self, result: Result) -> None:
         """Write the provenance.
@@ -115,7 +147,7 @@ class Recorder:
             header, *rows = _lines(path)
             kept = [row for row in rows if row.count(",") == header.count(",") and 0 <= _step_of(row) <= step]
             write_whole(path, "\n".join([header, *kept, ""]).encode())
-            _trim_trajectory(self.folder / TRAJECTORY, step)
+            _trim_trajectory(self.folder / TRAJECTORY, len(self._structure), step)
         self._trajectory = None
         self._last = _last_step(path)
 
@@ -127,20 +159,35 @@ class Recorder:
         """
         with storage(self.folder):
             aside = next(path for n in count(1) if not (path := self.folder / f"before-reset-{n}").exists())
-            for name in (TRAJECTORY, ENERGIES):
-                if (self.folder / name).exists():
-                    aside.mkdir(exist_ok=True)
-                    (self.folder / name).replace(aside / name)
+            aside.mkdir()
+            _move_frames(self.folder, aside)
+        self._aside.append(aside)
         self._trajectory, self._last = None, -1
+
+    def undo_start_over(self) -> None:
+        """Have the frames of before the last `start_over` again, and forget those since.
+
+        Raises:
+            StorageError: The files cannot be moved.
+        """
+        aside = self._aside.pop()
+        with storage(self.folder):
+            for name in (TRAJECTORY, ENERGIES):
+                (self.folder / name).unlink(missing_ok=True)
+            _move_frames(aside, self.folder)
+            aside.rmdir()
+        self._trajectory, self._last = None, _last_step(self.folder / ENERGIES)
 
     def _write_energies(self, frame: Frame) -> None:
         path = self.folder / ENERGIES
+        numbers = (frame.time, frame.temperature, frame.speed, *frame.energies.values(), frame.pull_force, frame.pull_work)
+        row = dict(zip(_columns(frame), (str(frame.step), *map(_written, numbers)), strict=True))
         with path.open("a", newline="", encoding="utf-8") as file:
+            header = _header(path) if file.tell() else list(row)
             writer = csv.writer(file)
             if file.tell() == 0:
-                writer.writerow([*_COLUMNS, *(f"{name}_kJ_mol" for name in frame.energies)])
-            numbers = (frame.time, frame.temperature, frame.speed, *frame.energies.values())
-            writer.writerow([frame.step, *(f"{number:.6g}" if abs(number) < 1e5 else f"{number:.3f}" for number in numbers)])
+                writer.writerow(header)
+            writer.writerow([row.get(name, "") for name in header])  # a table of an older version keeps its columns
 
     def _write_positions(self, frame: Frame) -> None:
         path = self.folder / TRAJECTORY
@@ -150,6 +197,40 @@ class Recorder:
         self._trajectory.writeModel(frame.positions, periodicBoxVectors=_vectors(frame))
         if path.stat().st_size == size:  # the XTC library does not report a full disk
             raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def kept_restraints(folder: Path) -> Restraints | None:
+    """The restraints that were in force in a run's folder, or none if nobody changed those of the recipe.
+
+    Raises:
+        StorageError: The file is damaged.
+    """
+    path = folder / HELD
+    if not path.exists():
+        return None
+    try:
+        return RESTRAINTS.validate_json(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise StorageError(f"{path} is damaged and cannot be read. Remove it to go on with the restraints of the recipe.") from problem
+
+
+def _move_frames(source: Path, target: Path) -> None:
+    for name in (TRAJECTORY, ENERGIES):
+        if (source / name).exists():
+            (source / name).replace(target / name)
+
+
+def _columns(frame: Frame) -> list[str]:
+    return [*_COLUMNS, *(f"{name}_kJ_mol" for name in frame.energies), *_STEERED]
+
+
+def _written(number: float) -> str:
+    return f"{number:.6g}" if abs(number) < 1e5 else f"{number:.3f}"
+
+
+def _header(energies: Path) -> list[str]:
+    with energies.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip().split(",")
 
 
 def _lines(energies: Path) -> list[str]:
@@ -176,9 +257,12 @@ def _open_trajectory(path: Path, structure: Structure, first: Frame, interval: i
         topology.addAtom(name, app.Element.getByAtomicNumber(int(number)), residue)
     if first.box is not None:
         topology.setPeriodicBoxVectors(_vectors(first))
-    dt, exists = first.timestep / 1000.0, path.exists()
-    start = first.step - interval * _frames_in(path) if exists else first.step
-    return app.XTCFile(str(path), topology, dt, start, interval, append=exists)
+    dt = first.timestep / 1000.0
+    if path.exists():
+        _trim_trajectory(path, len(structure), STEPS)
+    frames = len(Index(path, len(structure)))
+    start = first.step - interval * frames
+    return app.XTCFile(str(path), topology, dt, start, interval, append=frames > 0)
 
 
 def _vectors(frame: Frame) -> list[Any] | None:
@@ -187,33 +271,15 @@ def _vectors(frame: Frame) -> list[Any] | None:
     return None if frame.box is None else [Vec3(*map(float, row)) for row in frame.box]
 
 
-def _frames_in(path: Path) -> int:
-    return len(_read_trajectory(path)[2])
-
-
-def _read_trajectory(path: Path) -> tuple[Any, Any, Any, Any]:
-    """Positions, times, steps and boxes of all frames.
+def _trim_trajectory(path: Path, atoms: int, step: int) -> None:
+    """Cut off the frames after `step`, and what a crash left of one that was being written.
 
     Raises:
-        StorageError: Not a trajectory, or a damaged one.
+        StorageError: Not a trajectory.
     """
-    from mdtraj.formats import XTCTrajectoryFile
-
-    try:
-        with XTCTrajectoryFile(str(path)) as file:
-            return cast(tuple[Any, Any, Any, Any], file.read())
-    except (OSError, RuntimeError) as problem:
-        raise StorageError(f"{path} is damaged and cannot be continued. Move it out of the folder to go on without its frames.") from problem
-
-
-def _trim_trajectory(path: Path, step: int) -> None:
-    from mdtraj.formats import XTCTrajectoryFile
-
-    if not path.exists():
-        return
-    positions, time, steps, box = _read_trajectory(path)
-    kept = steps <= step
-    part = path.with_name("trimmed.xtc")
-    with XTCTrajectoryFile(str(part), "w") as file:
-        file.write(positions[kept], time[kept], steps[kept], None if box is None else box[kept])
-    part.replace(path)
+    end = Index(path, atoms).end_at(step)
+    if path.exists() and end < path.stat().st_size:
+        part = path.with_name("trimmed.xtc")
+        shutil.copyfile(path, part)
+        os.truncate(part, end)
+        part.replace(path)  # who is reading keeps the old file

@@ -4,15 +4,21 @@ A region is a sentence about any structure ("the ligand and what lies within 0.4
 one structure. It knows structures and must not know potentials or simulations.
 """
 
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from studio.errors import RegionError
-from studio.structure import CAP_NAMES, Flags, Integers, Structure
+from studio.structure import CAP_NAMES, Flags, Integers, Residue, Structure
 from studio.units import Nanometer
 
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
+
+MAX_MATCHES = 20_000
+"""A SMARTS pattern that matches more often than this is refused: it would take long, and says little."""
 BACKBONE_NAMES = frozenset({"N", "H", "HN", "H1", "H2", "H3", "CA", "HA", "HA2", "HA3", "C", "O", "OXT", "HXT"})
 """Names of the backbone atoms of amino acids."""
 
@@ -41,7 +47,8 @@ class Region(BaseModel):
         """
         atoms = np.flatnonzero(self.mask(structure))
         if atoms.size == 0:
-            raise RegionError(f"'{self}' selects no atom of {structure.title or 'this structure'}. Choose another region.")
+            hint = " 'and' keeps what is in both parts; 'or' joins them." if isinstance(self, Intersection) else ""
+            raise RegionError(f"'{self}' selects no atom of {structure.title or 'this structure'}. Choose another region.{hint}")
         return atoms
 
     def __or__(self, other: "Region") -> "Union":
@@ -115,6 +122,73 @@ class Ligand(Region):
         return "the ligand"
 
 
+class KindIs(Region):
+    """Residues of one kind: amino acids with their caps, water, or simple ions."""
+
+    kind: Literal["kind"] = "kind"
+    of: Literal["protein", "water", "ion"]
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for atoms of such residues."""
+        mask = np.zeros(len(structure), dtype=np.bool_)
+        mask[structure.atoms_of(self.of)] = True
+        return mask
+
+    def __str__(self) -> str:
+        return f"the {self.of}{'s' if self.of == 'ion' else ''}"
+
+
+class ElementIs(Region):
+    """Atoms of some elements, by symbol."""
+
+    kind: Literal["element"] = "element"
+    symbols: tuple[str, ...] = Field(min_length=1)
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for atoms of these elements.
+
+        Raises:
+            RegionError: A symbol is not that of an element.
+        """
+        return np.isin(structure.numbers, [_atomic_number(symbol) for symbol in self.symbols])
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.symbols)} atoms"
+
+
+class NameIs(Region):
+    """Atoms by name, such as CA."""
+
+    kind: Literal["name"] = "name"
+    names: tuple[str, ...] = Field(min_length=1)
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for atoms with one of the names, in upper or lower case."""
+        wanted = {name.upper() for name in self.names}
+        return np.array([name.upper() in wanted for name in structure.names], dtype=np.bool_)
+
+    def __str__(self) -> str:
+        return f"atoms named {', '.join(self.names)}"
+
+
+class Smarts(Region):
+    """Atoms that a SMARTS pattern matches, with the hydrogens on them; in molecules whose bond orders are known."""
+
+    kind: Literal["smarts"] = "smarts"
+    pattern: str = Field(min_length=1, max_length=500)
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for matched atoms and their hydrogens.
+
+        Raises:
+            RegionError: Not a SMARTS pattern, no bond orders are known, or far too many matches.
+        """
+        return _matches(structure, self.pattern).copy()
+
+    def __str__(self) -> str:
+        return f"what matches {self.pattern}"
+
+
 class Solute(Region):
     """What is neither water nor a simple ion: ligands, peptides, proteins."""
 
@@ -154,13 +228,57 @@ class ResidueIs(Region):
     chain: str | None = None
 
     def mask(self, structure: Structure) -> Flags:
-        """True for atoms of matching residues."""
-        wanted = ((self.name, "name"), (self.number, "number"), (self.chain, "chain"))
-        match = [all(value is None or getattr(residue, key) == value for value, key in wanted) for residue in structure.residues]
+        """True for atoms of matching residues; upper and lower case of names are the same, of chains they are not."""
+        name = self.name and self.name.upper()
+        wanted = ((name, "name"), (self.number, "number"), (self.chain, "chain"))
+        match = [all(value is None or _told(residue, key) == value for value, key in wanted) for residue in structure.residues]
         return np.array(match, dtype=np.bool_)[structure.residue_index]
 
     def __str__(self) -> str:
+        if self.chain and not (self.name or self.number):
+            return f"chain {self.chain}"
         return "residue " + " ".join(part for part in (self.name, self.chain, self.number) if part)
+
+
+class ResidueRange(Region):
+    """Residues from one number to another, both included, of one chain or of all; insertion codes count with their number."""
+
+    kind: Literal["residue_range"] = "residue_range"
+    first: int
+    last: int
+    chain: str | None = None
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for atoms of residues in the range."""
+        match = [self.chain in (None, residue.chain) and self._holds(residue.number) for residue in structure.residues]
+        return np.array(match, dtype=np.bool_)[structure.residue_index]
+
+    def _holds(self, number: str) -> bool:
+        digits = number.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ")
+        return digits.removeprefix("-").isdecimal() and self.first <= int(digits) <= self.last
+
+    def __str__(self) -> str:
+        return f"residues {self.chain + ' ' if self.chain else ''}{self.first} to {self.last}"
+
+
+class Whole(Region):
+    """Whole residues or molecules of which another region holds an atom.
+
+    Args:
+        of: The region to complete.
+        whole: `molecule` or `residue`: what is taken as one piece.
+    """
+
+    kind: Literal["whole"] = "whole"
+    of: AnyRegion
+    whole: Literal["molecule", "residue"] = "residue"
+
+    def mask(self, structure: Structure) -> Flags:
+        """True for all atoms of the pieces that are touched."""
+        return _complete(structure, self.of.mask(structure), self.whole)
+
+    def __str__(self) -> str:
+        return f"each whole {self.whole} of {self.of}"
 
 
 class SideChain(Region):
@@ -201,14 +319,7 @@ class Near(Region):
         core = self.of.mask(structure)
         if not core.any():
             return core
-        close = _distance_to(structure, core) <= self.nm
-        if self.whole == "residue":
-            pieces = structure.residue_index
-        else:
-            pieces = np.zeros(len(structure), dtype=np.int64)
-            for index, atoms in enumerate(structure.molecules):
-                pieces[atoms] = index
-        return np.asarray(np.isin(pieces, np.unique(pieces[close])) & ~core)
+        return _complete(structure, _distance_to(structure, core) <= self.nm, self.whole) & ~core
 
     def __str__(self) -> str:
         return f"{self.whole}s within {10 * self.nm:g} angstrom of {self.of}"
@@ -255,6 +366,66 @@ class Difference(Region):
 
     def __str__(self) -> str:
         return f"{self.whole} without {self.without}"
+
+
+def _told(residue: Residue, key: str) -> str:
+    """A residue's name (in upper case), number or chain."""
+    return residue.name.upper() if key == "name" else str(getattr(residue, key))
+
+
+def _complete(structure: Structure, touched: Flags, whole: Literal["molecule", "residue"]) -> Flags:
+    """True for every atom of the residues or molecules in which an atom is touched."""
+    pieces = structure.residue_index
+    if whole == "molecule":
+        pieces = np.zeros(len(structure), dtype=np.int64)
+        for index, atoms in enumerate(structure.molecules):
+            pieces[atoms] = index
+    return np.asarray(np.isin(pieces, np.unique(pieces[touched])))
+
+
+def _atomic_number(symbol: str) -> int:
+    from rdkit import rdBase
+    from rdkit.Chem import GetPeriodicTable
+
+    try:
+        with rdBase.BlockLogs():
+            return int(GetPeriodicTable().GetAtomicNumber(symbol.capitalize()))
+    except RuntimeError as problem:
+        raise RegionError(f"'{symbol}' is not an element. Give symbols such as C, N or Cl.") from problem
+
+
+@lru_cache(maxsize=16)
+def _matches(structure: Structure, pattern: str) -> Flags:
+    """True for the atoms that a SMARTS pattern matches, and for their hydrogens."""
+    query = _query(pattern)
+    unknown = {int(atom) for atom in structure.bonds[structure.bond_orders == 0.0].ravel()}
+    known = [atoms for atoms in structure.molecules if not unknown.intersection(atoms.tolist())]
+    if not known:
+        raise RegionError("SMARTS patterns need bond orders, which are not known here. Give the molecule as SDF or SMILES, or select by residues and atoms.")
+    searched = np.sort(np.concatenate(known))
+    found = structure.take(searched).to_rdkit().GetSubstructMatches(query, maxMatches=MAX_MATCHES)
+    if len(found) >= MAX_MATCHES:
+        raise RegionError(f"The SMARTS pattern {pattern} matches more than {MAX_MATCHES:,} times. Make it more specific.")
+    mask = np.zeros(len(structure), dtype=np.bool_)
+    mask[searched[list({atom for match in found for atom in match})]] = True
+    mask[_hydrogens_on(structure, mask)] = True
+    return mask
+
+
+def _query(pattern: str) -> "Mol":
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        query = Chem.MolFromSmarts(pattern)
+    if query is None or query.GetNumAtoms() == 0:
+        raise RegionError(f"'{pattern}' is not a SMARTS pattern. Check brackets and ring-closure digits; c1ccccc1 finds benzene rings.")
+    return query
+
+
+def _hydrogens_on(structure: Structure, mask: Flags) -> Integers:
+    """Hydrogens bonded to the atoms in `mask`."""
+    both = np.concatenate([structure.bonds, structure.bonds[:, ::-1]])
+    return np.asarray(both[mask[both[:, 0]] & (structure.numbers[both[:, 1]] == 1), 1])
 
 
 def _distance_to(structure: Structure, core: Flags) -> np.ndarray:

@@ -8,24 +8,51 @@ import contextlib
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from studio.errors import WorkerError
 from studio.frame import Frame
+from studio.messages import (
+    Begin,
+    Close,
+    Message,
+    Pause,
+    Play,
+    Pull,
+    Ready,
+    Release,
+    Reset,
+    Restrain,
+    Rollback,
+    SetFriction,
+    SetPace,
+    SetTemperature,
+    Startable,
+    State,
+    Status,
+    Step,
+    Undo,
+)
 from studio.settings import validated
 from studio.shared import SharedFrames, SharedSubscription
+from studio.steering import Restraint, Restraints, check_restraints, check_spring, spring_to
 from studio.structure import Structure
 from studio.trust import Doubt
-from studio.units import Kelvin
-from studio.worker import Begin, Close, Message, Pause, Play, Ready, Reset, Rollback, SetTemperature, Startable, State, Status, Step, work
+from studio.units import Kelvin, PerPicosecond
+from studio.worker import work
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+
+Pace = Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
+"""Steps per second of wall time."""
 
 _MEMORY = Path("/dev/shm")
 _spare: list["_Process"] = []
@@ -136,14 +163,20 @@ class Run:
         self._move(Step(max(1, int(count))))
 
     def reset(self) -> None:
-        """Back to the start; recorded frames are set aside in the folder."""
+        """Back to the start; recorded frames are set aside in the folder. Settings and restraints stay, and `undo` takes it back."""
         self._tell(Reset())
+
+    def undo(self) -> None:
+        """Back to the newest moment kept from before now, paused; again, further back.
+
+        Moments are kept at every checkpoint (some seconds) and before every action that changes the course, for some minutes.
+        The atoms go back, and frames recorded since are forgotten; temperature, friction and restraints stay as they are now.
+        """
+        self._go_back(Undo())
 
     def rollback(self) -> None:
         """Back to the last good checkpoint, paused."""
-        self._tell(Rollback())
-        if self._status.state == "failed" and self._shared is not None:
-            self._status = Status("preparing", "Going back to the checkpoint")
+        self._go_back(Rollback())
 
     def set_temperature(self, kelvin: float) -> None:
         """Drive the thermostat to another temperature.
@@ -152,6 +185,64 @@ class Run:
             SettingsError: Not between 1 and 1500 K.
         """
         self._tell(SetTemperature(validated(Kelvin, kelvin)))
+
+    def set_friction(self, per_ps: float) -> None:
+        """Couple the thermostat more or less strongly.
+
+        Args:
+            per_ps: Friction, 1/ps; 0 leaves the energy alone.
+
+        Raises:
+            SettingsError: Not between 0 and 1000 per ps.
+        """
+        self._tell(SetFriction(validated(PerPicosecond, per_ps)))
+
+    def set_pace(self, steps_per_second: float | None) -> None:
+        """Slow motion.
+
+        Args:
+            steps_per_second: Of wall time, at most; none for as fast as can be.
+
+        Raises:
+            SettingsError: Not above 0.
+        """
+        self._tell(SetPace(None if steps_per_second is None else validated(Pace, steps_per_second)))
+
+    def pull(self, atom: int, target_nm: Sequence[float], stiffness: float = 500.0) -> None:
+        """Pull an atom by a spring, or move what pulls it.
+
+        Repeat it, if need be with the same target, at least every few seconds: a pull that nobody repeats for 5 s is let go.
+
+        Args:
+            atom: Index.
+            target_nm: Where to, nm, in any periodic image.
+            stiffness: Of the spring, kJ/mol/nm^2.
+
+        Raises:
+            SettingsError: The atom does not exist or is frozen, or the numbers are out of range.
+        """
+        spring = spring_to(atom, target_nm, stiffness)
+        if self.structure is not None:
+            check_spring(self.structure, spring)
+        self._tell(Pull(spring))
+
+    def release(self) -> None:
+        """Let go of the pulled atom."""
+        self._tell(Release())
+
+    def restrain(self, restraints: Iterable[Restraint]) -> None:
+        """Hold some atoms, and no others; kept through reset, undo and a new worker.
+
+        Args:
+            restraints: All of them; none to let go.
+
+        Raises:
+            SettingsError: An atom does not exist, or is frozen.
+        """
+        held = validated(Restraints, tuple(restraints))
+        if self.structure is not None:
+            check_restraints(self.structure, held)
+        self._tell(Restrain(held))
 
     def recover(self) -> None:
         """After a failure, or the loss of the worker: back to the last good checkpoint, in a new process if need be.
@@ -213,6 +304,11 @@ class Run:
         self._tell(message)
         if self._status.state == "paused":  # so that waiting for the end of the motion does not end before its start
             self._status = Status("playing")
+
+    def _go_back(self, message: Undo | Rollback) -> None:
+        self._tell(message)
+        if self._status.state == "failed" and self._shared is not None:
+            self._status = Status("preparing", "Going back to the checkpoint")
 
     def _tell(self, message: Message) -> None:
         self._hear()

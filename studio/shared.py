@@ -31,7 +31,7 @@ class Layout:
             [
                 ("before", "<i8"),
                 ("step", "<i8"),
-                ("numbers", "<f8", (4,)),
+                ("numbers", "<f8", (6,)),
                 ("box", "<f4", (3, 3)),
                 ("energies", "<f8", (len(self.energies),)),
                 ("positions", "<f4", (self.atoms, 3)),
@@ -65,7 +65,7 @@ class SharedFrames:
         slot = self._slots[self._serial % _SLOTS]
         slot["before"] = self._serial
         slot["step"] = frame.step
-        slot["numbers"] = (frame.time, frame.temperature, frame.speed, frame.timestep)
+        slot["numbers"] = (frame.time, frame.temperature, frame.speed, frame.timestep, frame.pull_force, frame.pull_work)
         slot["energies"] = [frame.energies.get(name, np.nan) for name in self.layout.energies]
         slot["positions"] = frame.positions
         if frame.box is not None:
@@ -86,10 +86,10 @@ class SharedFrames:
         return serial, None
 
     def _frame(self, record: np.void) -> Frame:
-        time, temperature, speed, timestep = (float(x) for x in record["numbers"])
+        time, *numbers = (float(x) for x in record["numbers"])
         energies = {name: float(value) for name, value in zip(self.layout.energies, record["energies"], strict=True)}
         box = record["box"].copy() if self.layout.periodic else None
-        return Frame(int(record["step"]), time, record["positions"].copy(), box, energies, temperature, speed, timestep)
+        return Frame(int(record["step"]), time, record["positions"].copy(), box, energies, *numbers)
 
 
 class SharedSubscription:

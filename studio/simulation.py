@@ -3,26 +3,28 @@
 Knows models (systems with their energies told apart) and frames; must not know processes, files or screens.
 """
 
-import io
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
-from studio.errors import SettingsError, SimulationError, StorageError
+from studio.checkpoint import Checkpoint
+from studio.errors import SimulationError, StorageError
 from studio.frame import Frame
 from studio.hybrid.coupling import EVERY, LAMBDA, LAMBDA_ELEC, Model, energy_forces
+from studio.steering import PHYSICS, Restraint, Restraints, Spring, Steering, spring_to
 from studio.structure import Floats, Integers, Structure
+from studio.thermostat import Thermostat, make_context
 from studio.units import BOLTZMANN
 
 if TYPE_CHECKING:
     import openmm
+
+__all__ = ["HOT", "RUNAWAY_STEP", "OpenMMSimulation", "Simulation", "Thermostat", "degrees_of_freedom"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,32 +82,11 @@ class Simulation(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Thermostat:
-    """How a simulation is driven: temperature (K), friction (1/ps), timestep (fs), random seed, and MM steps within each step.
-
-    With more than one MM step the network acts once a step, as an impulse (r-RESPA).
-    """
-
-    temperature: float = 300.0
-    friction: float = 1.0
-    timestep: float = 1.0
-    seed: int = 0
-    inner: int = 1
-
-    @property
-    def schedule(self) -> str:
-        """How often what is evaluated."""
-        if self.inner == 1:
-            return f"single time step, {self.timestep:g} fs"
-        return f"r-RESPA, network every {self.timestep:g} fs, MM every {self.timestep / self.inner:g} fs"
-
-
 class OpenMMSimulation:
     """Langevin dynamics (LangevinMiddle, Zhang 2019, 10.1021/acs.jpca.9b02771) of a model.
 
     Args:
-        model: What moves.
+        model: What moves. Steering adds forces to its System, idle in other simulations of it.
         thermostat: How.
         platform: OpenMM platform; the fastest there is when left out.
         threads: CPU threads; OpenMM's choice when left out.
@@ -120,7 +101,8 @@ class OpenMMSimulation:
 
     def __init__(self, model: Model, thermostat: Thermostat, platform: str | None = None, threads: int | None = None) -> None:
         self.model, self.thermostat = model, thermostat
-        self._context = _context(model.system, thermostat, platform, threads)
+        self._context = make_context(model.system, thermostat, platform, threads)
+        self._steering = Steering(self._context, model.structure)
         self.step, self.speed = 0, 0.0
         self._sample: tuple[dict[str, float], float] = ({}, 0.0)
         self._degrees = degrees_of_freedom(model.system)
@@ -184,26 +166,28 @@ class OpenMMSimulation:
             with self._whole_force():
                 openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, iterations, reporter)
         except openmm.OpenMMException as problem:
-            raise SimulationError(f"The energy of the starting structure cannot be lowered: {problem}") from problem
+            raise SimulationError(
+                f"The energy of the starting structure cannot be lowered: {_without_address(problem)} Check that no atoms overlap."
+            ) from problem
         self._thermalise()
         self._origin = self.checkpoint()
         return self._look(sample=True)
 
     def forces(self) -> Floats:
-        """Forces at the current positions, (n, 3), kJ/mol/nm."""
+        """Forces at the current positions without those of steering, (n, 3), kJ/mol/nm."""
         with self._whole_force():
-            return energy_forces(self._context.getState(energy=True, forces=True)).forces
+            return energy_forces(self._context.getState(energy=True, forces=True, groups=PHYSICS)).forces
 
     @contextmanager
     def free_flight(self, kelvin: float) -> Iterator[None]:
         """Without the thermostat, from fresh velocities of a temperature, K: energy should be conserved."""
-        integrator = self._context.getIntegrator()
-        integrator.setFriction(0.0)
+        friction = self._friction()
+        self.set_friction(0.0)
         self._context.setVelocitiesToTemperature(kelvin, self.thermostat.seed + 1)
         try:
             yield
         finally:
-            integrator.setFriction(self.thermostat.friction)
+            self.set_friction(friction)
 
     def heat(self, atoms: Integers) -> float:
         """Kinetic temperature of some atoms, K, three degrees of freedom each.
@@ -219,51 +203,98 @@ class OpenMMSimulation:
         """Change the temperature of the thermostat, K."""
         self._context.getIntegrator().setTemperature(kelvin)
 
+    def set_friction(self, per_ps: float) -> None:
+        """Change the friction of the thermostat, 1/ps."""
+        self._context.getIntegrator().setFriction(per_ps)
+
+    def pull(self, atom: int, target_nm: Sequence[float], stiffness: float = 500.0) -> None:
+        """Pull an atom by a spring, or move the spring; see `Steering`.
+
+        Args:
+            atom: Index.
+            target_nm: Where to, nm.
+            stiffness: Of the spring, kJ/mol/nm^2.
+
+        Raises:
+            SettingsError: The atom does not exist or is frozen, or the numbers are out of range.
+        """
+        self._steering.pull(spring_to(atom, target_nm, stiffness))
+
+    def release(self) -> None:
+        """Let go of the pulled atom."""
+        self._steering.release()
+
+    @property
+    def spring(self) -> Spring | None:
+        """The pull, while there is one."""
+        return self._steering.spring
+
+    def restrain(self, restraints: Sequence[Restraint]) -> None:
+        """Hold some atoms, and no others.
+
+        Args:
+            restraints: All of them; none to let go.
+
+        Raises:
+            SettingsError: An atom does not exist, or is frozen.
+        """
+        self._steering.restrain(restraints)
+
+    @property
+    def restraints(self) -> Restraints:
+        """In force now, with the positions at which atoms are held."""
+        return self._steering.restraints
+
     def reset(self) -> None:
-        """Back to the start (after minimisation, if there was one), with velocities of the temperature set now."""
-        target = self._target()
-        self.restore(self._origin)
-        self.set_temperature(target)
+        """Back to the start (after minimisation, if there was one), with fresh velocities; settings and restraints stay, a pull is let go."""
+        self.go_back(self._origin)
         self._thermalise()
+
+    def go_back(self, checkpoint: bytes) -> None:
+        """Put the atoms where `checkpoint` has them; temperature, friction and restraints stay as they are now, a pull is let go.
+
+        Raises:
+            StorageError: It is damaged or belongs to another system.
+        """
+        temperature, friction = self._target(), self._friction()
+        self.restore(checkpoint)
+        self.set_temperature(temperature)
+        self.set_friction(friction)
 
     def checkpoint(self) -> bytes:
         """Positions, velocities, box and clock as npz, with OpenMM's own checkpoint (random numbers included)."""
         state = self._context.getState(positions=True, velocities=True)
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            key=np.array(self.structure.key),
+        return Checkpoint(
+            key=self.structure.key,
             positions=_plain(state.getPositions(asNumpy=True)),
             velocities=_plain(state.getVelocities(asNumpy=True)),
             box=_plain(state.getPeriodicBoxVectors(asNumpy=True)),
-            step=np.int64(self.step),
-            constrained=np.bool_(self._constrained),
-            temperature=np.float64(self._target()),
-            platform=np.array(self._platform()),
-            native=np.frombuffer(self._context.createCheckpoint(), dtype=np.uint8),
-        )
-        return buffer.getvalue()
+            step=self.step,
+            constrained=self._constrained,
+            temperature=self._target(),
+            friction=self._friction(),
+            platform=self._platform(),
+            native=self._context.createCheckpoint(),
+        ).to_bytes()
 
     def restore(self, checkpoint: bytes) -> None:
-        """Go back to `checkpoint`: bit by bit on the platform that wrote it, to the digits of its arrays elsewhere."""
-        try:
-            with np.load(io.BytesIO(checkpoint), allow_pickle=False) as data:
-                saved = dict(data)
-            key, step, constrained = str(saved["key"]), int(saved["step"]), bool(saved["constrained"])
-        except (ValueError, OSError, KeyError, EOFError, BadZipFile) as problem:
-            raise StorageError(f"The checkpoint is damaged and cannot be read ({problem}). Start again, or use an older checkpoint.") from problem
-        if key != self.structure.key:
+        """Go back to `checkpoint`: bit by bit on the platform that wrote it, to the digits of its arrays elsewhere. A pull is let go."""
+        saved = Checkpoint.from_bytes(checkpoint)
+        if saved.key != self.structure.key:
             raise StorageError("The checkpoint belongs to another system. Use the recipe that wrote it.")
-        self.step, self._constrained = step, constrained
-        if str(saved["platform"]) == self._platform():
-            self._context.loadCheckpoint(saved["native"].tobytes())
+        self.step, self._constrained = saved.step, saved.constrained
+        if saved.platform == self._platform():
+            self._context.loadCheckpoint(saved.native)
         else:
-            self._context.setPeriodicBoxVectors(*saved["box"])
-            self._context.setPositions(saved["positions"])
-            self._context.setVelocities(saved["velocities"])
-            self._context.setTime(step * self.thermostat.timestep / 1000.0)
-            self._context.setStepCount(step * self.thermostat.inner)
-        self.set_temperature(float(saved["temperature"]))
+            self._context.setPeriodicBoxVectors(*saved.box)
+            self._context.setPositions(saved.positions)
+            self._context.setVelocities(saved.velocities)
+            self._context.setTime(saved.step * self.thermostat.timestep / 1000.0)
+            self._context.setStepCount(saved.step * self.thermostat.inner)
+        self._steering.jump()  # the checkpoint may know other springs
+        self.set_temperature(saved.temperature)
+        if np.isfinite(saved.friction):
+            self.set_friction(saved.friction)
 
     def _integrate(self, steps: int) -> None:
         import openmm
@@ -289,7 +320,7 @@ class OpenMMSimulation:
         import openmm
 
         try:
-            state = self._context.getState(positions=True, energy=sample)
+            state = self._context.getState(positions=True, energy=sample, groups=PHYSICS)
         except openmm.OpenMMException as problem:
             raise _unstable(problem) from problem
         positions = _plain(state.getPositions(asNumpy=True))
@@ -297,7 +328,7 @@ class OpenMMSimulation:
             raise SimulationError(_NOT_A_NUMBER)
         if sample:
             self._sample = self._read(state)
-        energies, temperature = self._sample
+        (energies, temperature), effort = self._sample, self._steering.effort
         return Frame(
             step=self.step,
             time=self.step * self.thermostat.timestep / 1000.0,
@@ -307,13 +338,15 @@ class OpenMMSimulation:
             temperature=temperature,
             speed=self.speed,
             timestep=self.thermostat.timestep,
+            pull_force=effort.force,
+            pull_work=effort.work,
         )
 
     def _read(self, state: "openmm.State") -> tuple[dict[str, float], float]:
         """Energies by component (kJ/mol) and the temperature (K) of a state."""
         potential, kinetic = float(_plain(state.getPotentialEnergy())), float(_plain(state.getKineticEnergy()))
         energies = {"potential": potential, "kinetic": kinetic}
-        energies |= self._parts(potential)
+        energies |= self._parts(potential) | self._steering.energies
         temperature = 2.0 * kinetic / (self._degrees * BOLTZMANN)
         if not np.isfinite(potential):
             raise SimulationError("the energy is no longer a number")
@@ -399,11 +432,19 @@ class OpenMMSimulation:
     def _target(self) -> float:
         return float(_plain(self._context.getIntegrator().getTemperature()))
 
+    def _friction(self) -> float:
+        return float(_plain(self._context.getIntegrator().getFriction()))
+
 
 def _unstable(problem: Exception) -> SimulationError:
-    """OpenMM's complaint without its web address."""
-    text = str(problem).split("  For more information")[0]
+    """OpenMM's complaint, in the middle of a sentence."""
+    text = _without_address(problem)
     return SimulationError(_NOT_A_NUMBER if "NaN" in text else text)
+
+
+def _without_address(problem: Exception) -> str:
+    """OpenMM's complaint without the web address at its end."""
+    return str(problem).split("For more information")[0].rstrip()
 
 
 def degrees_of_freedom(system: "openmm.System") -> int:
@@ -415,20 +456,6 @@ def degrees_of_freedom(system: "openmm.System") -> int:
     constrained = sum(1 for i, j in pairs if moving[i] or moving[j])
     halted = 3 * any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
     return max(1, 3 * sum(moving) - constrained - halted)
-
-
-def _context(system: "openmm.System", drive: Thermostat, platform: str | None, threads: int | None) -> "openmm.Context":
-    import openmm
-
-    integrator = openmm.LangevinMiddleIntegrator(drive.temperature, drive.friction, drive.timestep / drive.inner / 1000.0)
-    integrator.setRandomNumberSeed(drive.seed + 1)  # OpenMM takes 0 for "choose one"
-    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-    if platform is None:
-        return openmm.Context(system, integrator) if threads is None else _context(system, drive, "CPU", threads)
-    if platform not in names:
-        raise SettingsError(f"The OpenMM platform '{platform}' is not available here; expected one of {', '.join(names)}.")
-    properties = {"Threads": str(threads)} if platform == "CPU" and threads else {}
-    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform), properties)
 
 
 def _plain(quantity: Any) -> Any:

@@ -4,10 +4,8 @@ The settings are data (JSON in, JSON out); `prepare` reads or embeds, solvates a
 system, and both remember their results on disk. Knows files and force fields; must not know potentials or simulations.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,10 +14,31 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio import cache
 from studio.errors import PluginError, StructureError
 from studio.forcefield import ForceField, ImplicitModel, MMSystem, parametrise
-from studio.io import MAX_MEGABYTES, read
-from studio.io.bundled import MOLECULES
+from studio.io.repairs import Note, Repairs
+from studio.sources import FromExample, FromFile, FromSequence, FromSmiles, FromTarget, Source
 from studio.structure import Structure
 from studio.units import Nanometer
+
+__all__ = [
+    "EXAMPLES",
+    "Example",
+    "FromExample",
+    "FromFile",
+    "FromSequence",
+    "FromSmiles",
+    "FromTarget",
+    "Implicit",
+    "Pocket",
+    "Progress",
+    "Repairs",
+    "Source",
+    "Surroundings",
+    "System",
+    "Vacuum",
+    "WaterBox",
+    "example",
+    "relaxed",
+]
 
 Progress = Callable[[float, str], None]
 """Is told how much is done (0 to 1) and what is going on, as a sentence."""
@@ -27,99 +46,15 @@ Progress = Callable[[float, str], None]
 RELAX_ITERATIONS = 200
 RELAX_TOLERANCE = 10.0
 """Root-mean-square force at which relaxing stops early, kJ/mol/nm."""
+OVERLAP = "Atoms overlap so much that the molecule cannot be relaxed. Check the coordinates in the file."
+
+
+AWAY = ("surroundings", "vacuum")
+"""What takes water back out again."""
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FromExample(_Settings):
-    """A molecule that comes with the program; `MOLECULES` lists the names."""
-
-    kind: Literal["example"] = "example"
-    name: str
-
-    def build(self, ph: float, seed: int) -> Structure:
-        """The molecule; it is complete, so that pH and seed change nothing.
-
-        Args:
-            ph: Not used.
-            seed: Not used.
-
-        Raises:
-            PluginError: No molecule has this name.
-        """
-        if self.name not in MOLECULES:
-            raise PluginError(f"There is no bundled molecule '{self.name}'. Known: {', '.join(sorted(MOLECULES))}. For whole examples use `example(name)`.")
-        return MOLECULES[self.name]()
-
-    def fingerprint(self) -> str:
-        """Nothing beyond the name: the molecules change only with package versions."""
-        return ""
-
-
-class FromSmiles(_Settings):
-    """A molecule as SMILES.
-
-    Args:
-        smiles: The molecule.
-        seed: Random seed of its three-dimensional shape.
-    """
-
-    kind: Literal["smiles"] = "smiles"
-    smiles: str
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
-
-    def build(self, ph: float, seed: int) -> Structure:
-        """The molecule, embedded; its charges are those drawn.
-
-        Args:
-            ph: Not used.
-            seed: Not used: the source has its own.
-
-        Raises:
-            StructureError: Not a SMILES, or no shape found.
-        """
-        return Structure.from_smiles(self.smiles, self.seed)
-
-    def fingerprint(self) -> str:
-        """Nothing beyond the settings."""
-        return ""
-
-
-class FromFile(_Settings):
-    """A molecule in a file: SDF, PDB or mmCIF.
-
-    Args:
-        path: The file.
-        ligand_smiles: Bond orders of small molecules in PDB and mmCIF files, several separated by dots.
-        index: Which record of an SDF file, counted from 0; left out, the first.
-    """
-
-    kind: Literal["file"] = "file"
-    path: str
-    ligand_smiles: str | None = None
-    index: int | None = Field(default=None, ge=0)
-
-    def build(self, ph: float, seed: int) -> Structure:
-        """The molecule, repaired.
-
-        Args:
-            ph: Protonation of what the file left out.
-            seed: Random seed of placed atoms.
-
-        Raises:
-            StructureError: The file cannot be understood.
-            StorageError: The file cannot be read.
-        """
-        return read(self.path, self.ligand_smiles, ph=ph, seed=seed, index=self.index)
-
-    def fingerprint(self) -> str:
-        """Hash of the file's content; empty where there is nothing readable, which `build` will say better."""
-        path = Path(self.path)
-        if not path.is_file() or path.stat().st_size > MAX_MEGABYTES * 1e6:
-            return ""
-        return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class Vacuum(_Settings):
@@ -177,7 +112,16 @@ class WaterBox(_Settings):
         """
         from studio.forcefield.solvent import solvate_box
 
-        return solvate_box(structure, self.padding_nm, self.ionic_strength, seed)
+        whole = solvate_box(structure, self.padding_nm, self.ionic_strength, seed)
+        return whole.with_notes(_told_box(structure, whole))
+
+
+def _told_box(solute: Structure, whole: Structure) -> Note:
+    """A sentence about what a box of water added."""
+    added = whole.take(np.arange(len(solute), len(whole)))
+    waters, ions = (sum(residue.kind == kind for residue in added.residues) for kind in ("water", "ion"))
+    with_ions = f" and {ions} ion{'s' * (ions > 1)}" if ions else ""
+    return Note(f"{waters:,} waters{with_ions} were put around it, in a periodic cube of {whole.box[0, 0] if whole.box is not None else 0:.2f} nm.", AWAY)
 
 
 class Pocket(_Settings):
@@ -209,15 +153,15 @@ class Pocket(_Settings):
 
         cut = cut_pocket(structure, self.mobile_nm, self.shell_nm, self.droplet_nm)
         whole = solvate_sphere(cut.structure, cut.centre, cut.radius, avoid=structure)
-        return whole.with_notes(
+        told = (
             f"The pocket: {int((~whole.fixed).sum())} atoms move (ligand, residues within {self.mobile_nm:g} nm of it, a droplet of "
             f"{len(whole.atoms_of('water')) // 3} waters, radius {cut.radius:.2f} nm), {int(whole.fixed.sum())} atoms of a shell around them are frozen, "
             f"{cut.left_out} atoms of the complex (and any water and ions of the file) were left out. "
             f"Cut chain ends carry ACE and NME caps; the net charge is {whole.charge:+d}."
         )
+        return whole.with_notes(Note(told, AWAY))
 
 
-Source = Annotated[FromExample | FromSmiles | FromFile, Field(discriminator="kind")]
 Surroundings = Annotated[Vacuum | Implicit | WaterBox | Pocket, Field(discriminator="kind")]
 
 
@@ -230,6 +174,7 @@ class System(_Settings):
         forcefield: Molecular mechanics.
         ph: Protonation of what a file left out.
         seed: Random seed of whatever is placed.
+        repairs: What is done to a PDB or mmCIF file; the defaults are the usual repairs.
     """
 
     source: Source
@@ -237,6 +182,7 @@ class System(_Settings):
     forcefield: ForceField = ForceField()
     ph: float = Field(default=7.4, ge=0.0, le=14.0)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    repairs: Repairs = Repairs()
 
     @property
     def implicit(self) -> ImplicitModel:
@@ -244,7 +190,7 @@ class System(_Settings):
         return self.surroundings.model if isinstance(self.surroundings, Implicit) else "none"
 
     def prepare(self, progress: Progress | None = None) -> Structure:
-        """The structure, repaired, solvated and - in water - relaxed; from the cache if it was prepared before.
+        """The structure, repaired, solvated and - in water, and if built from a sequence - relaxed; from the cache if it was prepared before.
 
         Args:
             progress: Is told what is going on.
@@ -261,10 +207,10 @@ class System(_Settings):
             tell(1.0, "The prepared structure was found on disk.")
             return known
         tell(0.05, "Reading or building the molecule.")
-        structure = self.source.build(self.ph, self.seed)
+        structure = self.source.build(self.ph, self.seed, self.repairs)
         tell(0.2, "Putting the surroundings around it.")
         structure = self.surroundings.surround(structure, self.seed)
-        if structure.box is not None or structure.droplet is not None:
+        if structure.box is not None or structure.droplet is not None or self.source.rough:
             mm = self.parametrise(structure, lambda part, sentence: tell(0.25 + 0.45 * part, sentence))
             tell(0.7, f"Relaxing {len(structure)} atoms.")
             structure = relaxed(mm)
@@ -317,10 +263,14 @@ def relaxed(mm: MMSystem) -> Structure:
     platform = openmm.Platform.getPlatformByName("CPU")
     context = openmm.Context(mm.system, openmm.VerletIntegrator(0.001), platform, {"DeterministicForces": "true", "Threads": "1"})
     context.setPositions(mm.structure.positions)
-    openmm.LocalEnergyMinimizer.minimize(context, RELAX_TOLERANCE, RELAX_ITERATIONS)
+    try:
+        openmm.LocalEnergyMinimizer.minimize(context, RELAX_TOLERANCE, RELAX_ITERATIONS)
+    except openmm.OpenMMException as problem:
+        # It fails at numbers only, and its sentence ends in a web address.
+        raise StructureError(OVERLAP) from problem
     positions = np.asarray(context.getState(getPositions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer))
     if not np.isfinite(positions).all():
-        raise StructureError("Atoms overlap so much that the molecule cannot be relaxed. Check the coordinates in the file.")
+        raise StructureError(OVERLAP)
     return mm.structure.with_positions(positions)
 
 
@@ -349,6 +299,11 @@ EXAMPLES: dict[str, Example] = {
         "A TYK2 inhibitor in its pocket",
         "The ligand ejm_31, the residues around it and a droplet of water move; a frozen shell of the kinase holds them.",
         System(source=FromExample(name="tyk2-complex"), surroundings=Pocket()),
+    ),
+    "alanine-helix": Example(
+        "A helix of ten alanines",
+        "A peptide built from its sequence: the helix holds by its hydrogen bonds, or does it?",
+        System(source=FromSequence(sequence="AAAAAAAAAA", shape="helix")),
     ),
 }
 

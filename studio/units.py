@@ -16,6 +16,8 @@ COULOMB = 138.93545764438198
 BOLTZMANN = 0.00831446261815324
 """Gas constant, kJ/mol/K."""
 NM_PER_BOHR = 0.0529177210903
+PICONEWTON = 1.66053906717
+"""One kJ/mol/nm in pN."""
 
 Kelvin = Annotated[float, Field(ge=1.0, le=1500.0, allow_inf_nan=False)]
 Femtosecond = Annotated[float, Field(gt=0.0, le=20.0, allow_inf_nan=False)]

@@ -9,21 +9,22 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import monotonic
-from typing import Literal, Protocol
 
-from studio.errors import SimulationError, StudioError
+from studio import messages
+from studio.errors import SettingsError, SimulationError, StudioError
 from studio.frame import Frame
+from studio.history import History, Moment
+from studio.messages import Begin, Control, Event, Message, Ready, Setting, Startable, State, Status
 from studio.recorder import CHECKPOINT_SECONDS, Recorder
-from studio.result import Result
 from studio.shared import Layout, SharedFrames
 from studio.simulation import OpenMMSimulation
-from studio.structure import Structure
-from studio.trust import Doubt, Monitor, Trust, atoms_of, watch
+from studio.trust import Monitor, atoms_of, watch
+
+__all__ = ["FRAME_SECONDS", "PULL_PATIENCE", "State", "Status", "Worker", "sample_seconds", "work"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,117 +36,12 @@ SAMPLE_STEPS = 100
 """Least number of steps between them: each costs about a step, so that looking costs about 1 %."""
 NICENESS = 5
 """The page and its server come first when cores are few."""
-
-State = Literal["preparing", "paused", "playing", "failed", "lost", "closed"]
-
-
-class Startable(Protocol):
-    """What a run needs of a recipe."""
-
-    @property
-    def steps(self) -> int:
-        """Steps in all; not a limit for a run that is watched."""
-        ...
-
-    @property
-    def trust(self) -> Trust:
-        """When to doubt the network, and what to do then."""
-        ...
-
-    def to_json(self) -> str:
-        """The file form."""
-        ...
-
-    def begin(
-        self, structure: Structure | None = None, progress: Callable[[float, str], None] | None = None, folder: Path | None = None
-    ) -> tuple[OpenMMSimulation, Recorder | None, Frame]:
-        """The simulation, its recorder and the first frame."""
-        ...
-
-    def result(self, simulation: OpenMMSimulation) -> Result:
-        """What there is to say about the simulation now."""
-        ...
-
-
-@dataclass(frozen=True)
-class Begin:
-    """Make the simulation of `recipe` in `folder` (or go on from the checkpoint there); publish frames in the file `frames`."""
-
-    recipe: Startable
-    folder: Path
-    frames: Path
-    structure: Structure | None = None
-
-
-@dataclass(frozen=True)
-class Play:
-    """Go on until told otherwise."""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Stop where you are."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Go on by `count` steps, then pause."""
-
-    count: int = 1
-
-
-@dataclass(frozen=True)
-class Reset:
-    """Back to the start."""
-
-
-@dataclass(frozen=True)
-class SetTemperature:
-    """Drive the thermostat to `kelvin`."""
-
-    kelvin: float
-
-
-@dataclass(frozen=True)
-class Rollback:
-    """Back to the last good checkpoint."""
-
-
-@dataclass(frozen=True)
-class Close:
-    """Write a last checkpoint and end."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a run is, in one word and one sentence.
-
-    Args:
-        state: The word.
-        message: The sentence.
-        fraction: How much of the preparation is done.
-        atoms: Indices of the atoms that the sentence is about.
-        doubts: What speaks against the network, told now for the first time.
-    """
-
-    state: State
-    message: str = ""
-    fraction: float = 0.0
-    atoms: tuple[int, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The simulation stands: its atoms, where its frames are, how it is made."""
-
-    structure: Structure
-    layout: Layout
-    provenance: dict[str, str]
-
-
-Message = Begin | Play | Pause | Step | Reset | SetTemperature | Rollback | Close
-Event = Status | Ready
+PULL_PATIENCE = 5.0
+"""A pull that is neither moved nor repeated for so long is let go, s of wall time: the page that held it is gone. One that holds still
+says so by repeating itself.
+"""
+SAME_WISH = 1.0
+"""Wishes of one kind in a row, no more than this apart, s of wall time, are undone together: a slider that is drawn is one wish."""
 
 
 def sample_seconds(speed: float) -> float:
@@ -194,7 +90,10 @@ class Worker:
         self._recipe: Startable | None = None
         self._monitor: Monitor | None = None
         self._good = b""
-        self._sampled_at = self._saved_at = 0.0
+        self._sampled_at = self._saved_at = self._pulled_at = self._next_at = 0.0
+        self._pace: float | None = None
+        self._history, self._resets = History(), 0
+        self._wish: tuple[type[Message] | None, float] = (None, 0.0)
 
     def serve(self) -> None:
         """Take messages and move until told to close, or until nobody is there."""
@@ -207,13 +106,18 @@ class Worker:
         self._guarded(self._save)
 
     def _attend(self) -> bool:
-        """Take the messages that wait; when paused, wait for one. False to end."""
-        while not self._playing or self._connection.poll():
-            message = self._connection.recv()
-            if isinstance(message, Close):
-                return False
-            self._guarded(partial(self._obey, message))
-        return True
+        """Take the messages that wait; when paused, wait for one, and when ahead of the pace, until it is time. False to end."""
+        while True:
+            for message in messages.newest(messages.heard(self._connection, self._rest() if self._playing else None)):
+                if isinstance(message, messages.Close):
+                    return False
+                self._guarded(partial(self._obey, message))
+            if self._playing and not self._rest():
+                return True
+
+    def _rest(self) -> float:
+        """Wall time until the next block may begin, s."""
+        return max(0.0, self._next_at - monotonic())
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do `action`; whatever it raises ends the motion and becomes a status, never the process."""
@@ -234,21 +138,82 @@ class Worker:
     def _obey(self, message: Message) -> None:
         if isinstance(message, Begin):
             self._begin(message)
+        elif self._simulation is not None and not isinstance(message, messages.Close):
+            self._act(message)
+
+    def _act(self, message: Control | Setting) -> None:
+        """Do what a person wants, write down that it was done, and be able to undo it."""
+        simulation, recorder = self._ready()
+        if isinstance(message, messages.Pull):
+            self._pulled_at = monotonic()
+            if message.spring == simulation.spring:
+                return  # held still
+        self._mark(message)
+        step = simulation.step
+        try:
+            self._control(message) if isinstance(message, Control) else self._set(message)
+        except SettingsError as problem:  # refused: all else goes on
+            self._send(Status("playing" if self._playing else "paused", str(problem)))
             return
-        if self._simulation is None:
+        recorder.note(step, self._time(step), *messages.described(message))
+
+    def _mark(self, message: Control | Setting) -> None:
+        """Keep the moment before a wish that changes the course."""
+        simulation, now = self._ready()[0], monotonic()
+        moved = isinstance(message, messages.Pull) and simulation.spring and simulation.spring.atom == message.spring.atom
+        if moved or not isinstance(message, messages.Undoable):
             return
-        if isinstance(message, Play):
+        again = self._wish[0] is type(message) and now - self._wish[1] < SAME_WISH
+        self._wish = (type(message), now)
+        if not again:
+            self._history.mark(self._moment(), simulation.checkpoint)
+
+    def _moment(self) -> Moment:
+        return Moment(self._resets, self._ready()[0].step)
+
+    def _time(self, step: int) -> float:
+        """Simulated time of a step, ps."""
+        return step * self._ready()[0].thermostat.timestep / 1000.0
+
+    def _control(self, message: Control) -> None:
+        if isinstance(message, messages.Play):
             self._move(0)
-        elif isinstance(message, Pause):
+        elif isinstance(message, messages.Pause):
             self._pause()
-        elif isinstance(message, Step):
+        elif isinstance(message, messages.Step):
             self._move(message.count)
-        elif isinstance(message, Reset):
+        elif isinstance(message, messages.Reset):
             self._reset()
-        elif isinstance(message, SetTemperature):
-            self._simulation.set_temperature(message.kelvin)
-        elif isinstance(message, Rollback):
+        elif isinstance(message, messages.Rollback):
             self._rollback("")
+        else:
+            self._undo()
+
+    def _set(self, message: Setting) -> None:
+        """Change how it goes on."""
+        simulation, recorder = self._ready()
+        if isinstance(message, messages.SetTemperature):
+            simulation.set_temperature(message.kelvin)
+        elif isinstance(message, messages.SetFriction):
+            simulation.set_friction(message.per_ps)
+        elif isinstance(message, messages.SetPace):
+            self._pace, self._next_at = message.steps_per_second, 0.0
+        elif isinstance(message, messages.Pull):
+            spring = message.spring
+            simulation.pull(spring.atom, spring.target, spring.stiffness)
+        elif isinstance(message, messages.Release):
+            simulation.release()
+        else:
+            simulation.restrain(message.restraints)
+            recorder.save_restraints(simulation.restraints)
+        self._settle(message)
+
+    def _settle(self, message: Setting) -> None:
+        """Save what a new worker must know, and show what changed where no next block does."""
+        if isinstance(message, messages.SetTemperature | messages.SetFriction):
+            self._save(keep=False)
+        if not self._playing:
+            self._frames_out().publish(self._ready()[0].advance(0))
 
     def _begin(self, message: Begin) -> None:
         self._send(Status("preparing", "Preparing the system"))
@@ -281,21 +246,42 @@ class Worker:
         simulation, recorder = self._ready()
         recorder.start_over()
         simulation.reset()
+        self._resets += 1
         self._forget()
         self._save()
         if not self._playing:
             self._look("Back at the start")
 
     def _rollback(self, why: str) -> None:
+        frame = self._go_to(self._good)
+        if not why:
+            self._send(Status("paused", f"Back at the checkpoint of {frame.time:.2f} ps"))
+
+    def _undo(self) -> None:
+        """To the newest moment that is kept from before now, also from before a reset; called again, further back."""
+        kept = self._history.before(self._moment())
+        if kept is None:
+            self._playing = False
+            self._look("There is nothing left to undo: still")
+            return
+        moment, checkpoint = kept
+        while self._resets > moment.resets:
+            self._ready()[1].undo_start_over()
+            self._resets -= 1
+        frame = self._go_to(checkpoint)
+        self._save()
+        self._send(Status("paused", f"Back at {frame.time:.2f} ps"))
+
+    def _go_to(self, checkpoint: bytes) -> Frame:
+        """Put the atoms where they were, pause, and forget what was recorded since."""
         simulation, recorder = self._ready()
-        simulation.restore(self._good)
+        simulation.go_back(checkpoint)
         frame = simulation.advance(0)
         recorder.trim(frame.step)
         self._forget()
         self._playing = False
         self._frames_out().publish(frame)
-        if not why:
-            self._send(Status("paused", f"Back at the checkpoint of {frame.time:.2f} ps"))
+        return frame
 
     def _look(self, what: str) -> None:
         frame = self._ready()[0].advance(0)
@@ -305,27 +291,44 @@ class Worker:
     def _advance(self) -> None:
         """One block: move, write, publish."""
         simulation, recorder = self._ready()
-        due = recorder.due(simulation.step)
-        block = max(1, min(due, self._remaining or due, int(simulation.speed * FRAME_SECONDS)))
-        now = monotonic()
+        self._let_go_of_forgotten()
+        due, now = recorder.due(simulation.step), monotonic()
+        block = self._block(due)
         sample = block in (due, self._remaining) or now - self._sampled_at > sample_seconds(simulation.speed)
         try:
             frame = simulation.advance(block, sample)
         except SimulationError as problem:
             self._rollback(str(problem))
             raise
+        self._next_at = now + block / self._pace if self._pace else 0.0
         if sample:
             self._sampled_at = now
         recorder.record(frame)
         if now - self._saved_at > CHECKPOINT_SECONDS:
             self._save()
         self._frames_out().publish(frame)
+        self._count_down(block)
+        if sample:
+            self._doubt(frame)
+
+    def _block(self, due: int) -> int:
+        """Steps until the next frame is to be seen, recorded or the last."""
+        speed = min(self._ready()[0].speed, self._pace or float("inf"))
+        return max(1, min(due, self._remaining or due, int(speed * FRAME_SECONDS)))
+
+    def _count_down(self, block: int) -> None:
         if self._remaining:
             self._remaining -= block
             if not self._remaining:
                 self._pause()
-        if sample:
-            self._doubt(frame)
+
+    def _let_go_of_forgotten(self) -> None:
+        """A release that never comes (the page was closed, the network broke) must not pull for ever."""
+        simulation, recorder = self._ready()
+        if simulation.spring and monotonic() - self._pulled_at > PULL_PATIENCE:
+            simulation.release()
+            recorder.note(simulation.step, self._time(simulation.step), "release", {"why": f"not moved for {PULL_PATIENCE:g} s"})
+            self._send(Status("playing", f"The pull was let go: nobody held it for {PULL_PATIENCE:g} s."))
 
     def _doubt(self, frame: Frame) -> None:
         """Ask the monitor; what it tells becomes a status, and a pause where the settings want one. The last good checkpoint stays."""
@@ -344,13 +347,15 @@ class Worker:
         if self._monitor is not None:
             self._monitor.forget()
 
-    def _save(self) -> None:
-        """Take a checkpoint, and write it and the provenance."""
+    def _save(self, keep: bool = True) -> None:
+        """Take a checkpoint, and write it and the provenance; one to `keep` is one that undo goes back to."""
         if self._simulation is None or self._recorder is None or self._recipe is None:
             return
         self._good = self._simulation.checkpoint()
         self._saved_at = monotonic()
         self._recorder.save_checkpoint(self._good)
+        if keep:
+            self._history.mark(self._moment(), lambda: self._good)
         self._report()
 
     def _report(self) -> None:

@@ -55,11 +55,12 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def serve_page(app: Callable[[], object]) -> tuple[object, str]:
+def serve_page(app: Callable[[], object], folders: dict[str, str] | None = None) -> tuple[object, str]:
     """Serve a Panel app on a free local port in a thread; gives the server, to stop it, and its address."""
     serve_promptly()
+    folders = static_dirs() if folders is None else folders
     port = free_port()
-    server = pn.serve(app, port=port, address="127.0.0.1", threaded=True, show=False, verbose=False, static_dirs=static_dirs())
+    server = pn.serve(app, port=port, address="127.0.0.1", threaded=True, show=False, verbose=False, static_dirs=folders)
     end = time.monotonic() + 10
     while not listening(port):
         assert time.monotonic() < end
@@ -121,6 +122,31 @@ class Shown:
 
     def do(self, action):
         self.doc.add_next_tick_callback(action)
+
+
+class Staged:
+    """A viewer alone, reachable from the test: it shows `molecules` and keeps what the user does to their atoms."""
+
+    def __init__(self, *molecules, overlay=False):
+        self.molecules, self.overlay, self.picks, self.pulls = molecules, overlay, [], []
+
+    def page(self):
+        if not hasattr(self, "viewer"):  # a page that is loaded again finds the same camera
+            self.camera = ()
+        else:
+            self.camera = self.viewer.pane.camera
+        self.viewer, self.doc = Viewer(), pn.state.curdoc
+        self.viewer.pane.overlay = self.overlay
+        self.viewer.on_pick(self.picks.append)
+        self.viewer.on_pull(self.pulls.append)
+        self.viewer.show_many([(molecule, (), f"part {k}") for k, molecule in enumerate(self.molecules)], camera=self.camera)
+        return pn.Column(self.viewer.pane, sizing_mode="stretch_both", min_height=500)
+
+    def do(self, action):
+        self.doc.add_next_tick_callback(action)
+
+    def set(self, **values):
+        self.do(lambda: self.viewer.pane.param.update(**values))
 
 
 def resident_megabytes():

@@ -11,8 +11,12 @@ from time import monotonic, sleep
 import mdtraj
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from studio.cli import main
 from studio.doctor import compiled_packages
+from studio.library import Library
+from studio.recipes.base import load_recipe
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.minimise import Minimise
 from studio.system import EXAMPLES, FromSmiles, System
@@ -144,3 +148,41 @@ def test_compile_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     done = studio("compile")
     assert done.returncode == 0
     assert "is there already" in done.stdout
+
+
+def test_kept_runs_are_listed_shown_exported_and_binned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path / "data"))
+
+    def runs(*words: str | Path) -> str:
+        done = CliRunner().invoke(main, ["runs", *map(str, words)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "No runs are kept yet" in runs("list")
+    library = Library()
+    entry = library.new(Dynamics(system=System(source=FromSmiles(smiles="CCO")), steps=40, interval=10, minimise=10), "Ethanol", owner="ada")
+    assert library.recipe_of(entry.id).run(folder=entry.folder).ok
+    heading, row = runs("list").splitlines()
+    assert heading.split() == ["RUN", "STATUS", "TIME", "FRAMES", "ATOMS", "SEEN", "AS", "CREATED", "TITLE"]
+    assert row.split()[:7] == ["1", "closed", "0.080", "ps", "5", "9", "MM"]
+    shown = runs("show", "1")
+    assert re.search(r"recorded +5 frames, 0\.080 ps", shown)
+    assert re.search(r"openmm +8", shown)
+    for name in ("a.xtc", "a.dcd", "b.pdb", "a.zip", "a.py", "a.json"):
+        assert "Written to" in runs("export", "1", tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 0
+    assert mdtraj.load(str(tmp_path / "a.dcd"), top=str(tmp_path / "a-topology.pdb")).n_frames == 5
+    assert load_recipe(tmp_path / "a.json").steps == 40
+    assert "restore 1" in runs("delete", "1")
+    assert [entry["title"] for entry in json.loads(runs("list", "--deleted", "--json"))] == ["Ethanol"]
+    assert "is back" in runs("restore", "1")
+    runs("delete", "1")
+    assert "Nothing has been in the bin for 7 days" in runs("purge", "--yes")
+    assert "Removed: run 1." in runs("purge", "--yes", "--days", "0")
+
+
+def test_mistakes_about_runs_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path))
+    refused = studio("runs", "export", "7", tmp_path / "a.xtc")
+    assert refused.returncode == 1
+    assert refused.stderr == "Error: There is no run 7. It was purged, or belongs to another library.\n"

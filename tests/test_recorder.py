@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj
@@ -13,7 +14,8 @@ import pytest
 from studio.errors import StorageError
 from studio.frame import Frame
 from studio.io import store
-from studio.recorder import CHECKPOINT, ENERGIES, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder
+from studio.recorder import CHECKPOINT, ENERGIES, HELD, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder, kept_restraints
+from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
 
 
@@ -76,6 +78,59 @@ def test_reset_sets_frames_aside(tmp_path: Path, ethanol: Structure) -> None:
     recorder.record(frame(ethanol, 0))
     assert len(table(tmp_path)) == 1
     assert len(table(tmp_path / "before-reset-1")) == 2
+
+
+def test_a_reset_is_taken_back_with_its_frames(tmp_path: Path, ethanol: Structure) -> None:
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in (0, 10, 20):
+        recorder.record(frame(ethanol, step))
+    recorder.start_over()
+    recorder.start_over()  # with nothing to set aside
+    recorder.record(frame(ethanol, 0))
+    recorder.undo_start_over()
+    recorder.undo_start_over()
+    recorder.trim(10)
+    recorder.record(frame(ethanol, 20))
+    assert [int(row["step"]) for row in table(tmp_path)] == [0, 10, 20]
+    assert len(mdtraj.load(str(tmp_path / TRAJECTORY), top=str(tmp_path / TOPOLOGY))) == 3
+
+
+def test_all_frames_can_be_forgotten(tmp_path: Path, ethanol: Structure) -> None:
+    """Going back to before the first frame must leave a folder that can be continued."""
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
+    for step in (10, 20):
+        recorder.record(frame(ethanol, step))
+    recorder.trim(5)
+    assert table(tmp_path) == []
+    recorder.record(frame(ethanol, 10))
+    assert len(mdtraj.load(str(tmp_path / TRAJECTORY), top=str(tmp_path / TOPOLOGY))) == 1
+
+
+def test_what_a_pull_does_is_recorded_and_old_tables_go_on(tmp_path: Path, ethanol: Structure) -> None:
+    pulled = replace(frame(ethanol, 10), pull_force=12.5, pull_work=-3.25)
+    Recorder(tmp_path / "new", ethanol, "{}", interval=10).record(pulled)
+    (row,) = table(tmp_path / "new")
+    assert (float(row["pull_force_kJ_mol_nm"]), float(row["pull_work_kJ_mol"])) == (12.5, -3.25)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / ENERGIES).write_text("step,time_ps,temperature_K,speed_steps_s,potential_kJ_mol,kinetic_kJ_mol\n0,0,300,10,1,2\n")
+    old = Recorder(tmp_path / "old", ethanol, "{}", interval=10)
+    old.record(pulled)
+    old.record(frame(ethanol, 20))
+    old.trim(10)
+    assert [(int(row["step"]), float(row["potential_kJ_mol"])) for row in table(tmp_path / "old")] == [(0, 1.0), (10, -15.0)]
+
+
+def test_restraints_are_kept_for_who_goes_on(tmp_path: Path, ethanol: Structure) -> None:
+    recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
+    assert kept_restraints(tmp_path) is None
+    held = (PositionRestraint(atoms=(0,), positions=((0.1, 1 / 3, 0.2),)), DistanceRestraint(atoms=(0, 2), nm=0.3))
+    recorder.save_restraints(held)
+    assert kept_restraints(tmp_path) == held
+    recorder.save_restraints(())
+    assert kept_restraints(tmp_path) == ()
+    (tmp_path / HELD).write_text("[{")
+    with pytest.raises(StorageError, match=r"restraints\.json is damaged .* Remove it"):
+        kept_restraints(tmp_path)
 
 
 def test_due_counts_down_to_the_interval(tmp_path: Path, ethanol: Structure) -> None:

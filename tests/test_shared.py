@@ -11,7 +11,18 @@ from studio.shared import Layout, SharedFrames
 
 
 def frame(step: int, atoms: int = 50) -> Frame:
-    return Frame(step, step / 1000, np.full((atoms, 3), step, np.float32), np.eye(3, dtype=np.float32), {"potential": float(step), "kinetic": 1.0}, 300.0, 5.0)
+    return Frame(
+        step,
+        step / 1000,
+        np.full((atoms, 3), step, np.float32),
+        np.eye(3, dtype=np.float32),
+        {"potential": float(step), "kinetic": 1.0},
+        300.0,
+        5.0,
+        2.0,
+        11.0,
+        -3.0,
+    )
 
 
 def layout(tmp_path: Path, atoms: int = 50) -> Layout:
@@ -25,7 +36,8 @@ def test_a_frame_arrives_as_it_was_sent(tmp_path: Path) -> None:
     writer.publish(frame(7))
     got = cursor.latest()
     assert got is not None
-    assert (got.step, got.time, got.temperature, got.speed, got.timestep) == (7, 0.007, 300.0, 5.0, 1.0)
+    assert (got.step, got.time, got.temperature, got.speed, got.timestep) == (7, 0.007, 300.0, 5.0, 2.0)
+    assert (got.pull_force, got.pull_work) == (11.0, -3.0)
     assert got.energies == {"potential": 7.0, "kinetic": 1.0}
     np.testing.assert_array_equal(got.positions, frame(7).positions)
     np.testing.assert_array_equal(got.box, np.eye(3))

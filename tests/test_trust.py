@@ -331,38 +331,40 @@ def test_on_the_command_line_a_warning_is_a_note() -> None:
     assert any("times its ordinary length" in note for note in result.notes)
 
 
-def test_the_page_shows_the_doubt_its_atoms_and_a_way_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_the_doubt_its_atoms_and_a_way_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from studio.library import Library
     from widgets import store
-    from widgets.page import Page
+    from widgets.desk import Desk
+    from widgets.live import LiveView
 
     monkeypatch.setattr(store.runs, "prewarm", lambda: None)
-    monkeypatch.setattr(Page, "_live", lambda _self, _example: None)
 
-    async def until(page: Page, condition: Callable[[], bool]) -> None:
+    async def until(desk: Desk, condition: Callable[[], bool]) -> None:
         end = monotonic() + 60
         while not condition() and monotonic() < end:
-            page.refresh()
+            desk.refresh()
             await asyncio.sleep(0.02)
         assert condition()
 
     async def visit() -> None:
-        page = Page("")
+        desk = Desk(Library(tmp_path / "library"))
+        LiveView(desk)
         try:
-            await page.store.open(recipe(JUMPY))
-            await until(page, lambda: page.alert.visible)
-            assert "times its ordinary length" in page.alert.sentence
-            assert set(page.viewer.pane.highlight) >= set(page.store.doubts[-1].atoms)
-            await until(page, lambda: page.store.status.state == "paused")
-            assert "in doubt" in page.header._text.object
-            anyway, _back, _dismiss = page.alert[1]
+            await desk.store.open(recipe(JUMPY))
+            await until(desk, lambda: desk.alert.visible)
+            assert "times its ordinary length" in desk.alert.sentence
+            assert set(desk.viewer.pane.warned) >= set(desk.store.doubts[-1].atoms)
+            await until(desk, lambda: desk.store.status.state == "paused")
+            assert desk.store.status.doubts
+            anyway = desk.alert[1][0]
             assert anyway.label == "Go on anyway"
             anyway.clicks += 1
-            assert not page.alert.visible
-            assert page.viewer.pane.highlight == page._region
-            told, run = page.store.doubts, page.store.run
-            await until(page, lambda: run.status.state == "playing" or run.doubts != told)
+            assert not desk.alert.visible
+            assert desk.viewer.pane.warned == []
+            told, run = desk.store.doubts, desk.store.run
+            await until(desk, lambda: run.status.state == "playing" or run.doubts != told)
         finally:
-            page.close()
+            desk.close()
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, visit()).result()

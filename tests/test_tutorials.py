@@ -41,13 +41,21 @@ print(depth["mechanical (MM charges)"] > depth["electrostatic + P1"] + 1 > depth
 print(all(abs(curve[distances > 0.7]).max() < 1 for curve in pulled.values()), "far away all agree")
 print(len(side_chain.structure) == 5 and np.abs(given_back.sum(axis=0) - answer.forces.sum(axis=0)).max() < 1e-6, "a link hydrogen loses no force")
 """,
+    "03_the_studio_in_ten_minutes": """
+print(len(cc) >= 3 and 1.4 < cc.mean() < 1.65 and 1.0 < ch.mean() < 1.2, "what is measured are a C-C and a C-H bond")
+print(list(speeds) == ["nnp", "mm"] and min(speeds.values()) > 0, "both levels say how fast they are")
+print(pulled.pull_force > 0 and "pull_work_kJ_mol" in table, "force and work of a pull are recorded")
+print(lengths["nnp/mm"].std() > 3 * lengths["mm"].std(), "only the network's hydrogen swings")
+print("Dynamics(" in script and "import" in script, "the run can be taken home")
+""",
 }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_tutorial(path: Path) -> None:
+def test_tutorial(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path))
     notebook = executed(path, CHECKS[path.stem])
     verdicts = notebook.cells[-1].outputs[0].text.splitlines()
     assert verdicts

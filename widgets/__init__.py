@@ -1,17 +1,35 @@
 """Screens for Potential Studio: a Panel app and Jupyter widgets. Shows what `studio` computes and computes nothing."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from widgets.builder import Builder
+    from widgets.compare import Compare
+    from widgets.control import RunControl
+    from widgets.desk import Desk
+    from widgets.dial import Dial
     from widgets.jupyter import show
+    from widgets.live import LiveView
+    from widgets.notebook import Studio, load
+    from widgets.picker import RegionPicker
+    from widgets.plots import Plots
+    from widgets.recording import Recording
+    from widgets.runs import Runs
 
-__all__ = ["show"]
+__all__ = ["Builder", "Compare", "Desk", "Dial", "LiveView", "Plots", "Recording", "RegionPicker", "RunControl", "Runs", "Studio", "load", "show"]
+
+_HOMES = {
+    "Builder": "builder", "Compare": "compare", "Desk": "desk", "Dial": "dial", "LiveView": "live", "Plots": "plots", "Recording": "recording",
+    "RegionPicker": "picker", "RunControl": "control", "Runs": "runs", "Studio": "notebook", "load": "notebook", "show": "jupyter",
+}  # fmt: skip
+"""Where each lives."""
 
 
 def __getattr__(name: str) -> object:
-    """Import `show` when it is first used, so that the app does not load Jupyter's widgets and the notebook not Panel."""
-    if name != "show":
+    """Import a name when it is first used, so that the app does not load Jupyter's widgets and `show` not Panel."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'widgets' has no attribute {name!r}; it has {', '.join(__all__)}")
-    from widgets.jupyter import show
-
-    return show
+    if name != "show":
+        import_module("widgets.notebook").prepare()
+    return getattr(import_module(f"widgets.{_HOMES[name]}"), name)

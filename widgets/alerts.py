@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,8 @@ from studio.errors import StudioError
 
 logger = logging.getLogger(__name__)
 
+WAYS = 3
+"""Ways out of one sentence, at most, beside dismissing it."""
 UNEXPECTED = "Something went wrong that should not have: {error}. The simulation is not affected; please report it."
 
 
@@ -38,9 +41,15 @@ class Alert(pn.Column):
     """
 
     def __init__(self, css: list[str]) -> None:
-        super().__init__(visible=False, css_classes=["alert"], stylesheets=css, margin=0, sizing_mode="stretch_width")
-        self._css = css
+        # made once: a button that comes later is not known to the page before its first click
+        self._text = pn.pane.HTML("", stylesheets=css, margin=0, sizing_mode="stretch_width")
+        self._buttons = [pn.widgets.Button(label="Dismiss", css_classes=["quiet"], stylesheets=css, margin=0, visible=False) for _ in range(WAYS + 1)]
+        row = pn.Row(*self._buttons, css_classes=["ways"], stylesheets=css, margin=0)
+        super().__init__(self._text, row, visible=False, css_classes=["alert"], stylesheets=css, margin=0, sizing_mode="stretch_width")
+        self._ways: tuple[WayOut, ...] = ()
         self.sentence = ""
+        for place, button in enumerate(self._buttons):
+            button.on_click(partial(self._take, place))
 
     def say(self, sentence: str, *ways: WayOut, kind: str = "problem", title: str = "") -> None:
         """Show a sentence with its ways out.
@@ -53,25 +62,24 @@ class Alert(pn.Column):
         """
         self.sentence = sentence
         head = f"<strong>{html.escape(title)}</strong>" if title else ""
-        text = pn.pane.HTML(f'<div role="alert">{head}{html.escape(sentence)}</div>', stylesheets=self._css, margin=0, sizing_mode="stretch_width")
-        buttons = [self._button(way, primary=True) for way in ways] + [self._button(WayOut("Dismiss", self.dismiss))]
+        self._text.object = f'<div role="alert">{head}{html.escape(sentence)}</div>'
+        self._ways = (*ways[:WAYS], WayOut("Dismiss", lambda: None))
+        for place, button in enumerate(self._buttons):
+            shown = place < len(self._ways)
+            label, look = (self._ways[place].label, "primary") if shown and place < len(self._ways) - 1 else ("Dismiss", "quiet")
+            button.param.update(visible=shown, label=label, css_classes=[look])
         self.css_classes = ["alert", kind]
-        self[:] = [text, pn.Row(*buttons, css_classes=["ways"], stylesheets=self._css, margin=0)]
         self.visible = True
 
     def dismiss(self) -> None:
         """Take the sentence away."""
         self.visible, self.sentence = False, ""
 
-    def _button(self, way: WayOut, primary: bool = False) -> pn.widgets.Button:
-        button = pn.widgets.Button(label=way.label, css_classes=["primary" if primary else "quiet"], stylesheets=self._css, margin=0)
-
-        def act(_event: object) -> None:
+    def _take(self, place: int, _event: Event) -> None:
+        if place < len(self._ways):
+            way = self._ways[place]
             self.dismiss()
             way.act()
-
-        button.on_click(act)
-        return button
 
 
 class Handed(AbstractContextManager[None]):
@@ -125,15 +133,15 @@ class Guard(Handed):
         with self:
             await work
 
-    def around(self, act: Callable[[Event], None]) -> Callable[[Event], None]:
+    def around(self, act: Callable[[Event], None]) -> Callable[..., None]:
         """`act` as a callback of a widget, under this guard.
 
         Args:
-            act: Takes the event.
+            act: Takes the event; the last one, where several parameters changed at once.
         """
 
-        def guarded(event: Event) -> None:
+        def guarded(*events: Event) -> None:
             with self:
-                act(event)
+                act(events[-1])
 
         return guarded

@@ -4,92 +4,33 @@ Starts the first worker before anything slow is imported, so that it warms up wh
 signals; what is on the page is `widgets.page`'s business.
 """
 
-import asyncio
-import contextlib
-import ipaddress
-import secrets
 import signal
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from studio.errors import SettingsError
 from studio.system import EXAMPLES
+from widgets.address import PORT, Address
+from widgets.limits import Limits
 
-PORT = 5006
+if TYPE_CHECKING:
+    from widgets.server import Document
+    from widgets.visitors import Seat
+
 START = "tyk2-pocket"
 """The example that is open when the page opens."""
 TITLE = "Potential Studio"
-TRIES = 100
-LOGIN = Path(__file__).parent / "static" / "login.html"
-"""Panel's own login page asks the web for its pictures."""
-FORGET_MS = 3000
-"""Wall time after which the runs of a closed page end."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where the page is, and who may see it.
-
-    Args:
-        host: Address to listen on.
-        port: The port, or the first to try.
-        password: What visitors have to give; needed when others than this machine can reach the page.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = PORT
-    password: str | None = None
-
-    @property
-    def local(self) -> bool:
-        """Only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @property
-    def url(self) -> str:
-        """What to type into a browser."""
-        return f"http://{'localhost' if self.local else self.host}:{self.port}"
-
-    @property
-    def origins(self) -> list[str]:
-        """Names under which browsers may ask for live data."""
-        if self.host in ("0.0.0.0", "::"):
-            return ["*"]
-        names = {"localhost", "127.0.0.1"} if self.local else {self.host, socket.gethostname()}
-        return [f"{name}:{self.port}" for name in sorted(names)]
-
-    def free(self) -> "Address":
-        """This address, or the next port that nobody listens on.
-
-        Raises:
-            SettingsError: None of the next hundred is free, or the host is not an address of this machine.
-        """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        for port in range(self.port, min(self.port + TRIES, 65536)):
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                with contextlib.suppress(OSError):
-                    probe.bind((self.host, port))
-                    return replace(self, port=port)
-        last = self.port + TRIES - 1
-        raise SettingsError(f"No port from {self.port} to {last} is free on {self.host}. Choose another --port, and check that --host is this machine.")
-
-
-def serve(address: Address = Address(), example: str = START, on_ready: Callable[[str], None] | None = None) -> None:
+def serve(address: Address, limits: Limits, document: "Document", on_ready: Callable[[str], None] | None = None) -> None:
     """Serve the app until Ctrl-C.
 
     Args:
         address: Where.
-        example: What is open when the page opens.
+        limits: What visitors may take.
+        document: Makes the document of a visitor.
         on_ready: Called with the page's URL when the server is about to listen.
 
     Raises:
@@ -101,48 +42,49 @@ def serve(address: Address = Address(), example: str = START, on_ready: Callable
 
     prewarm()
     try:
-        _serve(address.free(), example, on_ready)
+        _serve(address.free(), limits, document, on_ready)
     finally:
         close_all(())
 
 
-def _serve(address: Address, example: str, on_ready: Callable[[str], None] | None) -> None:
-    import panel as pn
+def _serve(address: Address, limits: Limits, document: "Document", on_ready: Callable[[str], None] | None) -> None:
+    from tornado.ioloop import PeriodicCallback
 
-    from widgets import page, viewer
+    from widgets.server import listen
+    from widgets.visitors import LOOK_MS, Visitors
 
-    viewer.serve_promptly()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    login = {"basic_auth": {"visitor": address.password}, "cookie_secret": secrets.token_hex(32), "basic_login_template": str(LOGIN)}
-    guarded = login if address.password else {}
-    server = pn.serve(
-        {"/": lambda: page.page(example)},
-        address=address.host, port=address.port, title=TITLE, websocket_origin=address.origins, static_dirs=viewer.static_dirs(),
-        show=False, start=False, verbose=False, unused_session_lifetime_milliseconds=FORGET_MS, check_unused_sessions_milliseconds=FORGET_MS // 3, **guarded,
-    )  # fmt: skip
-    server.io_loop.asyncio_loop.set_exception_handler(_forgive_closed_sockets)
+    room = Visitors(limits)
+    server = listen(address, room, document)
+    clock = PeriodicCallback(room.look, LOOK_MS)
     try:
         server.start()
+        clock.start()
         if on_ready is not None:
             on_ready(address.url)
         server.io_loop.start()
     finally:
-        page.close_all()
-
-
-def _forgive_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """A browser that goes away in the middle of a message is no failure."""
-    if type(context.get("exception")).__name__ != "WebSocketClosedError":
-        loop.default_exception_handler(context)
+        clock.stop()
+        room.close()
 
 
 @click.command("app")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others than this machine need --password.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(1, 65535), help="Port, or the first to try.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in the browser.")
-@click.option("--password", envvar="POTENTIAL_STUDIO_PASSWORD", help="What visitors have to give.")
+@click.option("--password", envvar="POTENTIAL_STUDIO_PASSWORD", show_envvar=True, help="What visitors have to give; each then has runs of their own.")
 @click.option("--example", default=START, show_default=True, type=click.Choice(list(EXAMPLES)), help="What is open when the page opens.")
-def command(host: str, port: int, browser: bool, password: str | None, example: str) -> None:
+@click.option("--max-users", default=Limits.users, show_default=True, type=click.IntRange(1, 1000), help="Visitors at once.")
+@click.option("--audience", default=Limits.audience, show_default=True, type=click.IntRange(1, 1000), help="Viewers of one lecture at once.")
+@click.option("--runs", default=Limits.runs, show_default=True, type=click.IntRange(2, 100), help="Worker processes of one visitor.")
+@click.option("--memory", default=Limits.gigabytes, show_default=True, type=click.FloatRange(0.5, 1e4), help="Memory of one run, GB; beyond, it is ended.")
+@click.option("--upload", default=Limits.upload_megabytes, show_default=True, type=click.FloatRange(0, 1e4), help="Uploaded files of one page, MB.")
+@click.option("--library", type=click.FloatRange(1), help="Recorded runs of one visitor, MB; as much as the disk holds when left out.")
+@click.option("--keep/--end", default=Limits.keep, show_default=True, help="Whether a run goes on when its page is closed, unless chosen on the page.")
+def command(
+    *, host: str, port: int, browser: bool, password: str | None, example: str,
+    max_users: int, audience: int, runs: int, memory: float, upload: float, library: float | None, keep: bool,
+) -> None:  # fmt: skip
     """Open the live window in the browser."""
 
     def tell(url: str) -> None:
@@ -150,4 +92,15 @@ def command(host: str, port: int, browser: bool, password: str | None, example: 
         if browser:
             click.launch(url)
 
-    serve(Address(host, port, password), example, tell)
+    serve(Address(host, port, password), Limits(max_users, runs, memory, upload, library, audience, keep), _studio(example), tell)
+
+
+def _studio(example: str) -> "Document":
+    """The app, opened with an example."""
+
+    def document(seat: "Seat") -> object:
+        from widgets import page
+
+        return page.page(example, seat)
+
+    return document

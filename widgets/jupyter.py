@@ -86,7 +86,7 @@ class Playable(Protocol):
         ...
 
 
-def show(source: Playable | FrameStream, structure: Structure | None = None, *, highlight: tuple[int, ...] = (), rate: float = 20.0) -> "LiveView":
+def show(source: Playable | FrameStream, structure: Structure | None = None, *, highlight: tuple[int, ...] = (), rate: float = 20.0) -> "NotebookView":
     """Show a run, or a bare stream of frames, live in the notebook.
 
     Args:
@@ -102,10 +102,10 @@ def show(source: Playable | FrameStream, structure: Structure | None = None, *, 
     if not 0 < rate <= MAX_RATE:
         raise SettingsError(f"rate is {rate:g}; a notebook takes more than 0 and at most {MAX_RATE:g} frames per second.")
     if isinstance(source, Playable):
-        return LiveView(structure or source.structure, highlight, source.frames, source, 1.0 / rate)
+        return NotebookView(structure or source.structure, highlight, source.frames, source, 1.0 / rate)
     if structure is None:
         raise SettingsError("A stream holds positions only. Say what they are of: show(stream, structure).")
-    return LiveView(structure, highlight, source, None, 1.0 / rate)
+    return NotebookView(structure, highlight, source, None, 1.0 / rate)
 
 
 def put_molecule(view: "NGLWidget", structure: Structure, highlight: tuple[int, ...] = ()) -> None:
@@ -143,7 +143,7 @@ def readout(frame: Frame) -> str:
     return "&emsp;".join(number for number in numbers if number)
 
 
-class LiveView:
+class NotebookView:
     """The molecule, the buttons of its run if it has one, and the numbers; it stops when closed.
 
     Args:

@@ -1,38 +1,44 @@
-"""Store: what one document is about - the recipe, its run, how it is, and what is on its way.
+"""Store: what one document is about - the recipe, its run, how it is, what is picked and measured, and what is on its way.
 
-Forms write here, everything else reads. Another recipe gets a run of its own beside the present one; it takes over when it
-is ready, so that a refused molecule or a wrong click costs nothing. Knows runs and recipes and must not know layout; slow
-calls leave for a thread, so that nothing here blocks the page.
+Parts write here, everything else reads. Another recipe gets a run of its own beside the present one; it takes over when it
+is ready, so that a refused molecule or a wrong click costs nothing. Every run has its place in the library, where it is found
+again. Knows runs, recipes and the library and must not know layout.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import monotonic
 
 import param
 
 from studio import run as runs
-from studio.frame import Frame
-from studio.hybrid.view import Resolution, View
+from studio.entry import Entry
+from studio.errors import StudioError, UnsupportedError
+from studio.frame import Frame, FrameStream
+from studio.levels import Level, level_of
+from studio.library import Library
+from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
+from studio.replay import Player, Replay
 from studio.run import Run
 from studio.settings import validated
+from studio.steering import Restraint
 from studio.structure import Structure
-from studio.system import System
 from studio.trust import Doubt
-from studio.units import Kelvin
-from studio.worker import State, Status
+from studio.units import Kelvin, PerPicosecond
+from studio.worker import Status
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Wish, janitor, launch, nothing_kept
+from widgets.playback import Playback
 
 logger = logging.getLogger(__name__)
 
-Launch = Callable[[Dynamics, Structure | None], Run]
 NOTHING = Status("closed", "Nothing is open")
-STANDING: tuple[State, ...] = ("paused", "playing")
-
-_janitor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="potential-studio close")
-"""Ends workers, which takes seconds, away from the page."""
+BOOKING_SECONDS = 2.0
+"""Wall time between two notes in the library."""
+PICKS = 12
+"""Atoms picked one by one, at most."""
 
 
 @dataclass(frozen=True)
@@ -42,75 +48,128 @@ class Refusal:
     sentence: str
 
 
-def launch(recipe: Dynamics, structure: Structure | None) -> Run:
-    """A run of `recipe`; slow for the blink of an eye, so call it in a thread.
+class Store(param.Parameterized):
+    """The state of one document. Call `refresh` a few times a second: it listens to the runs.
 
     Args:
-        recipe: What to simulate.
-        structure: Its prepared structure, where there is one already.
+        library: Where runs are kept; the user's own when left out.
+        owner: Whose runs these are.
+        launch: Makes a run.
+        kept: Gives back a run that went on without a page.
     """
-    return Run(recipe, structure=structure)
-
-
-class Store(param.Parameterized):
-    """The state of one document. Call `refresh` a few times a second: it listens to the runs."""
 
     recipe = param.ClassSelector[Dynamics | None](class_=Dynamics, default=None, doc="What is shown.")
+    home = param.ClassSelector[Dynamics | None](class_=Dynamics, default=None, doc="The same as the user set it up, whatever level is on.")
     title = param.String(default="", doc="Name of the system for people.")
     run = param.ClassSelector[Run | None](class_=Run, default=None, doc="The run that is shown.")
+    entry = param.ClassSelector[Entry | None](class_=Entry, default=None, doc="Its place in the library.")
     structure = param.ClassSelector[Structure | None](class_=Structure, default=None, doc="Atoms of the run, in the order of its frames.")
     status = param.ClassSelector[Status](class_=Status, default=NOTHING, doc="How the run is.")
     doubts = param.ClassSelector[tuple[Doubt, ...]](class_=tuple, default=(), doc="What spoke against the network in this run, oldest first.")
     pending = param.ClassSelector[Status | None](class_=Status, default=None, doc="How the next run is coming along, while there is one.")
     refusal = param.ClassSelector[Refusal | None](class_=Refusal, default=None, doc="Why the last wish was not granted.")
+    carried = param.String(default="", doc="What came along when the level changed, a sentence.")
     temperature = param.Number(default=300.0, doc="Of the thermostat, K.")
+    friction = param.Number(default=1.0, doc="Of the thermostat, 1/ps.")
+    pace = param.Number(default=None, allow_None=True, doc="Steps per second at most; none for as fast as can be.")
+    restraints = param.ClassSelector[tuple[Restraint, ...]](class_=tuple, default=(), doc="What is held in the present run.")
+    player = param.ClassSelector[Player | None](class_=Player, default=None, doc="The recording that is shown instead of the live run, if it is.")
+    picks = param.ClassSelector[tuple[int, ...]](class_=tuple, default=(), doc="Atoms picked in the picture or the drawing, in this order.")
+    observables = param.ClassSelector[tuple[Observable, ...]](class_=tuple, default=(), doc="What is measured and plotted.")
+    compared = param.ClassSelector[tuple[int, ...]](class_=tuple, default=(), doc="Numbers of the runs on the compare board; none when it is not shown.")
+    shelf = param.Integer(default=0, doc="Counts changes of the library's list that this document made.")
+    keep = param.Boolean(default=False, doc="The run goes on when the document is closed.")
 
-    def __init__(self, launch: Launch = launch) -> None:
+    def __init__(self, library: Library | None = None, owner: str = "", launch: Launch = launch, kept: Kept = nothing_kept) -> None:
         begin: Callable[[], None] = super().__init__
         begin()
+        self.library, self.owner = library or Library(), owner
         self.frame: Frame | None = None
-        self.sizes: dict[Resolution, int] = {}
-        self.speeds: dict[Resolution, float] = {}
-        self._launch = launch
-        self._next: Run | None = None
-        self._wanted: tuple[Dynamics, str] | None = None
-        self._resume = False
-        self._prepared: tuple[System, Structure] | None = None
+        self.level: Level | None = None
+        self.speeds: dict[str, float] = {}
+        self.launch = launch
+        self._opening = Opening(self.library, owner, launch, kept)
+        self._place: Place | None = None
+        self._resume = self._go_on_live = False
+        self._wholes: dict[str, Structure] = {}
+        self._booked = 0.0
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
-    async def open(self, recipe: Dynamics, title: str = "") -> None:
+    async def open(self, recipe: Dynamics, title: str = "", structure: Structure | None = None) -> None:
         """Prepare another run beside the present one, which waits; it takes over and plays as soon as it is ready.
 
         Args:
             recipe: What to simulate.
             title: Name of the system for people; the present one when left out.
+            structure: Where to start; the prepared structure of the same system, if it was seen before, when left out.
         """
-        self._drop_next()
-        self._resume = self._resume or self.status.state == "playing"
-        if self.run is not None and self.status.state == "playing":
-            self.run.pause()
-        self._wanted = wanted = (recipe, title or self.title)
-        self.pending = Status("preparing", "Starting the worker")
-        run = await asyncio.to_thread(self._launch, recipe, self._prepared_for(recipe))
-        if self._wanted is wanted:
-            self._next = run
-        else:  # overtaken by a later wish
-            _janitor.submit(run.close)
+        await self._grant(Wish(recipe, title or self.title, self._whole_of(recipe) if structure is None else structure, home=recipe))
+
+    async def reopen(self, number: int) -> None:
+        """Show a run of the library where it ended; it goes on when played.
+
+        Args:
+            number: Of its entry.
+
+        Raises:
+            StudioError: There is no such run, others play it, or its recipe cannot be read.
+        """
+        recipe, entry = await asyncio.to_thread(lambda: (self.library.recipe_of(number), self.library.get(number)))
+        if not isinstance(recipe, Dynamics):
+            raise UnsupportedError(f"Run {number} is a {entry.kind}, which has no live view. Use `potential-studio runs show {number}`.")
+        await self._grant(Wish(recipe, entry.title, None, number, play=False, home=recipe))
+
+    async def turn(self, level: Level) -> None:
+        """See the present system at another level; atoms that both have come along as they are.
+
+        Args:
+            level: The level.
+        """
+        if self.home is not None:
+            recipe = level.apply(self.home)
+            await self._grant(Wish(recipe, self.title, await self._carried(level, recipe), home=self.home))
+
+    async def revise(self, recipe: Dynamics) -> None:
+        """See the present atoms in another way - another region, potential, time step; they stay where they are.
+
+        Args:
+            recipe: Of the same system.
+        """
+        home = self.home or recipe
+        at_home = self.recipe is None or home.system == self.recipe.system
+        view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
+        settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
+        structure = await self._carried(self.level, recipe) if self.level is not None else self._whole_of(recipe)
+        await self._grant(Wish(recipe, self.title, structure, home=home.model_copy(update=settings)))
 
     def cancel(self) -> None:
         """Forget the run that is being prepared; the present one goes on."""
-        self._drop_next()
+        self._opening.drop()
+        self.pending = None
         self._go_on()
 
     def refuse(self, sentence: str) -> None:
         """Say why a wish is not granted; what runs is not touched."""
         self.refusal = Refusal(sentence)
 
+    def now(self) -> Structure | None:
+        """The structure with the atoms where the newest frame has them."""
+        structure, frame = self.structure, self.frame
+        if structure is None or frame is None or len(frame.positions) != len(structure):
+            return structure
+        return structure.with_positions(frame.positions.astype(float))
+
+    @property
+    def whole(self) -> Structure | None:
+        """The prepared structure of the system as the user set it up, also while only a part of it is seen."""
+        return self._whole_of(self.home) if self.home is not None else None
+
     # -- the present run -----------------------------------------------------------------------------------------------
 
     def play(self) -> None:
-        """Go on."""
+        """Go on; from a recording, back to the live run first."""
+        self.live()
         if self.run is not None:
             self.run.play()
 
@@ -121,13 +180,21 @@ class Store(param.Parameterized):
 
     def step(self) -> None:
         """One step."""
+        self.live()
         if self.run is not None:
             self.run.step()
 
     def reset(self) -> None:
         """Back to the start."""
+        self.live()
         if self.run is not None:
             self.run.reset()
+
+    def undo(self) -> None:
+        """Back to the moment before the last action or checkpoint; again, further back."""
+        self.live()
+        if self.run is not None:
+            self.run.undo()
 
     def rollback(self) -> None:
         """Back to the last checkpoint."""
@@ -135,10 +202,10 @@ class Store(param.Parameterized):
             self.run.rollback()
 
     def recover(self) -> None:
-        """A new worker for the present run, from its last checkpoint, at the present temperature, playing."""
+        """A new worker for the present run, from its last checkpoint, as it was driven, playing."""
         if self.run is not None:
             self.run.recover()
-            self.run.set_temperature(self.temperature)
+            self._drive(self.run)
             self.run.play()
 
     def set_temperature(self, kelvin: float) -> None:
@@ -151,81 +218,216 @@ class Store(param.Parameterized):
             SettingsError: Not a temperature that can be simulated; nothing changes.
         """
         self.temperature = validated(Kelvin, kelvin)
-        for run in (self.run, self._next):
-            if run is not None:
-                run.set_temperature(kelvin)
+        for run in self.open_runs:
+            run.set_temperature(kelvin)
+
+    def set_friction(self, per_ps: float) -> None:
+        """Another friction of the thermostat.
+
+        Args:
+            per_ps: The friction, 1/ps.
+
+        Raises:
+            SettingsError: Not a friction that can be simulated; nothing changes.
+        """
+        self.friction = validated(PerPicosecond, per_ps)
+        for run in self.open_runs:
+            run.set_friction(per_ps)
+
+    def set_pace(self, steps_per_second: float | None) -> None:
+        """Slow motion, or as fast as can be.
+
+        Args:
+            steps_per_second: At most; none for as fast as can be.
+
+        Raises:
+            SettingsError: Not above 0; nothing changes.
+        """
+        for run in self.open_runs:
+            run.set_pace(steps_per_second)
+        self.pace = steps_per_second
+
+    def restrain(self, restraints: tuple[Restraint, ...]) -> None:
+        """Hold atoms; replaces what was held.
+
+        Args:
+            restraints: All of them.
+
+        Raises:
+            SettingsError: An atom does not exist or never moves; nothing changes.
+        """
+        if self.run is not None:
+            self.run.restrain(restraints)
+            self.restraints = restraints
+
+    def pick(self, atom: int) -> None:
+        """Add an atom to the picks, or take it back; the oldest makes room.
+
+        Args:
+            atom: Its index.
+        """
+        left = tuple(each for each in self.picks if each != atom)
+        self.picks = left if len(left) < len(self.picks) else (*self.picks, atom)[-PICKS:]
+
+    # -- recordings ----------------------------------------------------------------------------------------------------
+
+    async def replay(self) -> None:
+        """Show the recording of the present run, which waits meanwhile.
+
+        Raises:
+            StudioError: Nothing was recorded yet, or it cannot be read.
+        """
+        entry = self.entry
+        if entry is None:
+            return
+        self._go_on_live = self.status.state == "playing"
+        self.pause()
+        replay = await asyncio.to_thread(Replay, entry.folder)
+        if entry is not self.entry:  # another run was opened meanwhile
+            return
+        if not len(replay):
+            raise UnsupportedError("Nothing of this run is recorded yet. Let it play for a moment first.")
+        self.player = Player(replay)
+
+    def live(self) -> None:
+        """Show the live run again; it goes on if it did."""
+        if self.player is not None and self._go_on_live and self.run is not None:
+            self.run.play()
+        self.player, self._go_on_live = None, False
+
+    @property
+    def source(self) -> FrameStream | None:
+        """Where the frames that are shown come from."""
+        if self.player is not None:
+            return Playback(self.player)
+        return None if self.run is None else self.run.frames
 
     # -- listening -----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Hear what the runs say. Never waits."""
-        if self._next is not None:
-            self._attend(self._next)
+        coming = self._opening.attend()
+        if coming is not None:
+            self._attend(coming)
         if self.run is not None:
             status = self.run.status
             if self.run.doubts != self.doubts:
                 self.doubts = self.run.doubts
             if status != self.status:
-                self.status = status
+                self.status, self._booked = status, 0.0
+            self._book()
 
     def take(self, frame: Frame) -> None:
-        """Remember the newest frame of the present run."""
+        """Remember the newest frame of what is shown.
+
+        Args:
+            frame: The newest.
+        """
         self.frame = frame
-        if self.recipe is not None and frame.speed:
-            self.speeds[self.recipe.view.resolution] = frame.speed
+        if self.player is None and frame.speed and self.level is not None and self.pace is None:
+            self.speeds[self.level.name] = frame.speed
 
     def close(self) -> None:
-        """End all workers of this document, in the background."""
-        self._drop_next()
-        if self.run is not None:
-            _janitor.submit(self.run.close)
+        """End the workers of this document, in the background."""
+        self._opening.drop()
+        if self._place is not None:
+            self._place.leave(self.library)
+            self._place = None
+
+    def hand_over(self) -> Place | None:
+        """Let somebody else look after the present run, which goes on."""
+        place, self._place = self._place, None
+        return place
 
     @property
     def open_runs(self) -> tuple[Run, ...]:
         """The runs that hold a worker."""
-        return tuple(run for run in (self.run, self._next) if run is not None)
+        places = (self._place, self._opening.place)
+        return tuple(place.run for place in places if place is not None)
 
-    def _attend(self, run: Run) -> None:
-        status = run.status
-        if status.state in STANDING and run.structure is not None:
-            self._adopt(run, run.structure, status)
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _grant(self, wish: Wish) -> None:
+        self._resume = self._resume or self.status.state == "playing"
+        if self.run is not None and self.status.state == "playing":
+            self.run.pause()
+        self.pending = Status("preparing", "Starting the worker")
+        try:
+            await self._opening.begin(wish)
+        except StudioError:
+            if self._opening.wish is None:
+                self.pending = None
+                self._go_on()
+            raise
+
+    async def _carried(self, level: Level, recipe: Dynamics) -> Structure | None:
+        """The present atoms as another level has them; if nothing can come along, that level's own start."""
+        now = self.now()
+        if now is None:
+            return None
+        self.pending = Status("preparing", "Taking the atoms along")
+        target = self._whole_of(recipe)
+        try:
+            target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
+            carried = await asyncio.to_thread(level.carry, now, target)
+        except UnsupportedError as problem:
+            self.carried = str(problem)
+            return target
+        finally:
+            self.pending = None
+        self.carried = (
+            f"{carried.sentence} They are relaxed briefly."
+            if recipe.view.resolution != "nnp"
+            else "The ML region keeps its shape; what is around it is left out."
+        )
+        return carried.structure
+
+    def _attend(self, status: Status) -> None:
+        place = self._opening.place
+        if status.state in STANDING and place is not None and place.run.structure is not None:
+            self._adopt(*self._opening.take(), place.run.structure, status)
         elif status.state in ("failed", "lost", "closed"):
-            self._drop_next()
             self.refuse(status.message)
-            self._go_on()
+            self.cancel()
         else:
             self.pending = status
 
-    def _adopt(self, run: Run, structure: Structure, status: Status) -> None:
-        assert self._wanted is not None
-        (recipe, title), old = self._wanted, self.run
-        self._next, self._wanted, self._resume, self.frame = None, None, False, None
-        self._remember(recipe, structure)
-        self.param.update(recipe=recipe, title=title, run=run, structure=structure, status=status, pending=None, refusal=None, doubts=())
-        run.set_temperature(self.temperature)
-        if not any(doubt.action == "pause" for doubt in status.doubts):
-            run.play()
+    def _adopt(self, wish: Wish, place: Place, structure: Structure, status: Status) -> None:
+        old, self._place = self._place, place
+        self._resume, self.frame = False, None
+        self._remember(wish.recipe, structure)
+        self.param.update(
+            recipe=wish.recipe, home=wish.home or wish.recipe, title=wish.title, run=place.run, entry=place.entry, structure=structure, status=status,
+            pending=None, refusal=None, doubts=(), player=None, picks=(), observables=(), restraints=wish.recipe.restraints, shelf=self.shelf + 1,
+        )  # fmt: skip
+        self._drive(place.run)
+        if wish.play and not any(doubt.action == "pause" for doubt in status.doubts):
+            place.run.play()
         if old is not None:
-            _janitor.submit(old.close)
-        _janitor.submit(runs.prewarm)
+            old.leave(self.library)
+        self._booked = 0.0
+        janitor.submit(runs.prewarm)
+
+    def _drive(self, run: Run) -> None:
+        """What the user set by hand holds for the next worker too."""
+        run.set_temperature(self.temperature)
+        run.set_friction(self.friction)
+        if self.pace is not None:
+            run.set_pace(self.pace)
 
     def _remember(self, recipe: Dynamics, structure: Structure) -> None:
-        """What the next view of the same system can use: the prepared atoms, how many there are, how fast they went."""
-        if self.recipe is None or self.recipe.system != recipe.system:
-            self.sizes, self.speeds = {}, {}
-        view = recipe.view
-        if view.resolution != "nnp":
-            self._prepared = (recipe.system, structure)
-            self.sizes |= {"mm": len(structure), "nnp/mm": len(structure)}
-        self.sizes["nnp"] = len(structure) if view.resolution == "nnp" else int(View().region.mask(structure).sum())
+        """What the next view of the same system can use: all its atoms at their last places, and how fast each level went."""
+        if self.recipe is None or self.recipe.system.source != recipe.system.source:
+            self.speeds, self._wholes = {}, {}
+        now = self.now()
+        if self.recipe is not None and now is not None and self.recipe.view.resolution != "nnp" and self.recipe.system.source == recipe.system.source:
+            self._wholes[self.recipe.system.model_dump_json()] = now
+        if recipe.view.resolution != "nnp":
+            self._wholes[recipe.system.model_dump_json()] = structure
+        self.level = level_of(recipe)
 
-    def _prepared_for(self, recipe: Dynamics) -> Structure | None:
-        return self._prepared[1] if self._prepared is not None and self._prepared[0] == recipe.system else None
-
-    def _drop_next(self) -> None:
-        run, self._next, self._wanted, self.pending = self._next, None, None, None
-        if run is not None:
-            _janitor.submit(run.close)
+    def _whole_of(self, recipe: Dynamics) -> Structure | None:
+        return self._wholes.get(recipe.system.model_dump_json())
 
     def _go_on(self) -> None:
         """After a wish that came to nothing: the present run goes on as it did."""
@@ -233,3 +435,18 @@ class Store(param.Parameterized):
             self.play()
         self._resume = False
         self.param.trigger("recipe")  # forms show again what is
+
+    def _book(self) -> None:
+        """Note in the library how the run is."""
+        now = monotonic()
+        if self.entry is None or now - self._booked < BOOKING_SECONDS:
+            return
+        self._booked = now
+        time = self.frame.time if self.frame is not None and self.player is None else None
+        janitor.submit(self._note, self.entry.id, self.status.state, time)
+
+    def _note(self, number: int, status: str, time_ps: float | None) -> None:
+        try:
+            self.library.update(number, status=status, time_ps=time_ps, atoms=len(self.structure) if self.structure else None, temperature=self.temperature)
+        except StudioError as problem:  # the run itself is not touched
+            logger.warning("the library could not be written: %s", problem)

@@ -12,6 +12,8 @@ import numpy as np
 
 from studio import chem
 from studio.errors import StructureError
+from studio.io.protonation import at_ph
+from studio.io.repairs import Note, key_of
 from studio.structure import Floats, Residue, Structure
 from studio.units import NM_PER_ANGSTROM
 
@@ -46,13 +48,14 @@ def templates(ligand_smiles: str | None) -> list["Mol"]:
     return [Chem.RemoveHs(chem.parse_smiles(part)) for part in (ligand_smiles or "").split(".") if part.strip()]
 
 
-def ligand_from_residue(residue: "TopologyResidue", positions: Floats, known: list["Mol"]) -> Structure:
+def ligand_from_residue(residue: "TopologyResidue", positions: Floats, known: list["Mol"], ph: float | None = None) -> Structure:
     """The small molecule in one residue of an OpenMM topology; hydrogens are placed anew.
 
     Args:
         residue: OpenMM's residue.
         positions: Of all atoms in the file, (n, 3), nm.
         known: Candidates for its bond orders.
+        ph: Protonate for this pH; left out, as the candidates are drawn.
 
     Raises:
         StructureError: Bonded to its surroundings, or no candidate fits; the sentence names the residue and what to give.
@@ -63,19 +66,32 @@ def ligand_from_residue(residue: "TopologyResidue", positions: Floats, known: li
     if any(True for _ in residue.external_bonds()):
         raise StructureError(f"Residue {label} is covalently bonded to its neighbours; such ligands and modified residues are not supported yet.")
     heavy = [atom for atom in residue.atoms() if atom.element.atomic_number > 1]
-    candidates = known + (templates(ADDITIVES[residue.name]) if residue.name in ADDITIVES else [])
-    mol = next((fit for fit in (_fitted(template, heavy, positions) for template in candidates) if fit is not None), None)
-    if mol is None:
-        given = "the SMILES that you gave does not fit its atoms" if known else "its bond orders are not in the file"
-        raise StructureError(f"Residue {label} ({len(heavy)} heavy atoms) is a small molecule and {given}. Give its SMILES, or delete it from the file.")
+    mol = _matched(residue, heavy, positions, known)
     mol = Chem.AddHs(mol, addCoords=True)
     Chem.AssignStereochemistryFrom3D(mol)
+    mol, changes = (mol, []) if ph is None else at_ph(mol, ph)
     names = [atom.name for atom in heavy] + [f"H{k + 1}" for k in range(mol.GetNumAtoms() - len(heavy))]
     structure = Structure.from_rdkit(mol, residue=residue.name)
     where = Residue(residue.name, f"{residue.id}{residue.insertionCode.strip()}", residue.chain.id.strip() or "A")
     source = "its name" if residue.name in ADDITIVES and not known else "SMILES"
-    note = f"Residue {label}: bond orders taken from {source}, {mol.GetNumAtoms() - len(heavy)} hydrogens placed."
-    return replace(structure, names=tuple(names), residues=(where,), notes=(note,))
+    note = Note(f"Residue {label}: bond orders taken from {source}, {mol.GetNumAtoms() - len(heavy)} hydrogens placed.", ("leave_out", key_of(residue)))
+    told = (Note(f"Residue {label}: {change}", ("protonation", "as_drawn")) for change in changes)
+    return replace(structure, names=tuple(names), residues=(where,), notes=(note, *told))
+
+
+def _matched(residue: "TopologyResidue", heavy: list["TopologyAtom"], positions: Floats, known: list["Mol"]) -> "Mol":
+    """The heavy atoms of a residue with the bonds of the candidate that fits.
+
+    Raises:
+        StructureError: None fits.
+    """
+    candidates = known + (templates(ADDITIVES[residue.name]) if residue.name in ADDITIVES else [])
+    mol = next((fit for fit in (_fitted(template, heavy, positions) for template in candidates) if fit is not None), None)
+    if mol is None:
+        what = f"Residue {residue.name} {residue.chain.id}{residue.id} ({len(heavy)} heavy atoms) is a small molecule"
+        given = "the SMILES that you gave does not fit its atoms" if known else "its bond orders are not in the file"
+        raise StructureError(f"{what} and {given}. Give its SMILES, or delete it from the file, or leave {residue.name} out.")
+    return mol
 
 
 def _fitted(template: "Mol", atoms: list["TopologyAtom"], positions: Floats) -> "Mol | None":

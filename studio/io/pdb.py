@@ -5,6 +5,7 @@ say. Water in the file is kept. Knows the two formats and their usual omissions;
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,9 @@ import numpy as np
 from studio.errors import StructureError
 from studio.io.amino import bond_orders, formal_charges
 from studio.io.heterogens import ligand_from_residue, templates
+from studio.io.overlap import refuse_overlap
 from studio.io.pdbtext import clean_pdb
+from studio.io.repairs import Note, Repairs, key_of, told_bridges, trimmed
 from studio.structure import Floats, Integers, Residue, Structure
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from openmm.app.topology import Bond as TopologyBond
     from openmm.app.topology import Residue as TopologyResidue
 
+USUAL = Repairs()
+NEEDED = "The force field needs every atom of a residue."
+NO_LOOPS = "Missing loops are not built: their shape would be a guess. Bring a file in which they are modelled."
 MAX_PEPTIDE_BOND = 0.25
 """Longest C-N distance that still counts as a peptide bond, nm; 0.133 is normal."""
 NUCLEIC = frozenset(["A", "C", "G", "U", "I", "DA", "DC", "DG", "DT", "DU", "DI"])
@@ -32,7 +38,17 @@ NUCLEIC = frozenset(["A", "C", "G", "U", "I", "DA", "DC", "DG", "DT", "DU", "DI"
 MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 
 
-def read_macromolecule(text: str, name: str, layout: str, ligand_smiles: str | None = None, *, ph: float = 7.4, seed: int = 0) -> Structure:
+def read_macromolecule(
+    text: str,
+    name: str,
+    layout: str,
+    ligand_smiles: str | None = None,
+    *,
+    ph: float = 7.4,
+    seed: int = 0,
+    repairs: Repairs = USUAL,
+    protonate: bool = False,
+) -> Structure:
     """A structure from PDB or mmCIF text, complete with hydrogens, bond orders and formal charges.
 
     Args:
@@ -42,27 +58,56 @@ def read_macromolecule(text: str, name: str, layout: str, ligand_smiles: str | N
         ligand_smiles: Bond orders of small molecules, several separated by dots.
         ph: Missing hydrogens of proteins are those of this pH; hydrogens that are there stay.
         seed: Random seed of placed atoms.
+        repairs: What to leave out, and which of several choices to take.
+        protonate: Give small molecules their typical protonation at this pH instead of that of their SMILES.
 
     Raises:
-        StructureError: Truncated, no atoms, nucleic acids, or a small molecule without bond orders; named in the sentence.
+        StructureError: Truncated, no atoms, two atoms in one place, nucleic acids, or a small molecule without bond orders; named in the sentence.
     """
-    topology, positions, notes = _parse(text, name, layout)
+    topology, positions, notes = _parse(text, name, layout, repairs.location)
+    topology, positions, asked = trimmed(topology, positions, repairs)
+    _check_places(topology, positions, name)
+    notes += asked + told_bridges(topology)
     strangers = [residue for residue in topology.residues() if not _is_known(residue)]
     known_smiles = templates(ligand_smiles)
-    ligands = [ligand_from_residue(residue, positions, known_smiles) for residue in strangers]
+    ligands = [ligand_from_residue(residue, positions, known_smiles, ph if protonate else None) for residue in strangers]
     pieces = ligands
     if len(strangers) < topology.getNumResidues():
-        polymer, more = _polymer(topology, positions, {residue.index for residue in strangers}, ph, seed)
+        polymer, more = _polymer(topology, positions, {residue.index for residue in strangers}, ph=ph, seed=seed, repairs=repairs)
         notes += more
         protein = polymer.atoms_of("protein")
         others = np.setdiff1d(np.arange(len(polymer)), protein)
         pieces = [*_parts(polymer, protein), *ligands, *_parts(polymer, others)]
     notes += [note for ligand in ligands for note in ligand.notes]
     whole = replace(pieces[0], notes=()).join(*(replace(piece, notes=()) for piece in pieces[1:]))
-    waters = sum(residue.kind == "water" for residue in whole.residues)
-    if waters and waters < len(whole.residues):
-        notes.append(f"{waters} water molecule{'s' * (waters > 1)} of the file {'were' if waters > 1 else 'was'} kept.")
+    notes += _kept_solvent(whole)
     return replace(whole, title=name, notes=tuple(notes), box=None)
+
+
+def _check_places(topology: "Topology", positions: Floats, name: str) -> None:
+    """Refuse two heavy atoms in one place.
+
+    Raises:
+        StructureError: There are two.
+    """
+    atoms = list(topology.atoms())
+
+    def label(index: int) -> str:
+        residue = atoms[index].residue
+        return f"{atoms[index].name} of {residue.name} {residue.chain.id}{residue.id}"
+
+    refuse_overlap(positions, np.array([atom.element.atomic_number for atom in atoms], dtype=np.int64), label, name)
+
+
+def _kept_solvent(whole: Structure) -> list[str]:
+    """Sentences about the water and the ions of a file, each with the way to leave them out."""
+    notes: list[str] = []
+    found = Counter((residue.kind, residue.name) for residue in whole.residues if residue.kind in ("water", "ion"))
+    for (kind, name), count in sorted(found.items()):
+        if count < len(whole.residues):
+            what = f"water molecule{'s' * (count > 1)}" if kind == "water" else f"{name} ion{'s' * (count > 1)}"
+            notes.append(Note(f"{count} {what} of the file {'were' if count > 1 else 'was'} kept.", ("leave_out", name)))
+    return notes
 
 
 def _parts(structure: Structure, atoms: Integers) -> list[Structure]:
@@ -70,15 +115,15 @@ def _parts(structure: Structure, atoms: Integers) -> list[Structure]:
     return [structure.take(atoms)] if len(atoms) else []
 
 
-def _polymer(topology: "Topology", positions: Floats, strangers: set[int], ph: float, seed: int) -> tuple[Structure, list[str]]:
+def _polymer(topology: "Topology", positions: Floats, strangers: set[int], *, ph: float, seed: int, repairs: Repairs) -> tuple[Structure, list[str]]:
     """Proteins, water and ions of a file, repaired, and what was done to them."""
     topology, positions, gaps = _without_gaps(topology, positions, strangers)
     with _repeatable(seed):
-        topology, positions, repairs = _repaired(topology, positions, ph, seed)
-    return _to_structure(topology, positions), gaps + repairs
+        topology, positions, done = _repaired(topology, positions, ph, seed, repairs)
+    return _to_structure(topology, positions), gaps + done
 
 
-def _parse(text: str, name: str, layout: str) -> tuple["Topology", Floats, list[str]]:
+def _parse(text: str, name: str, layout: str, location: str) -> tuple["Topology", Floats, list[str]]:
     """OpenMM's topology, positions (n, 3) in nm, and notes.
 
     Raises:
@@ -86,21 +131,24 @@ def _parse(text: str, name: str, layout: str) -> tuple["Topology", Floats, list[
     """
     from openmm import unit
     from openmm.app import PDBFile, PDBxFile
+    from openmm.app.internal.pdbx.reader.PdbxReader import PdbxError
+    from openmm.app.internal.pdbx.reader.PdbxReader import SyntaxError as BrokenGrammar
 
     notes: list[str] = []
     if layout == "pdb":
-        text, notes = clean_pdb(text, name)
+        text, notes = clean_pdb(text, name, location)
     try:
         file = PDBFile(StringIO(text)) if layout == "pdb" else PDBxFile(StringIO(text))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
         models = file.getNumFrames()
-    except MALFORMED as error:
+    except (*MALFORMED, PdbxError, BrokenGrammar) as error:
         kind = {"pdb": "PDB", "cif": "mmCIF"}[layout]
         raise StructureError(f"'{name}' is not valid {kind}, or it is truncated: {error}. Save or download it again.") from error
     if models > 1:
         notes.append(f"'{name}' holds {models} models; the first was taken.")
     if layout == "cif" and _has_alternates(text):
-        notes.append("Some atoms have alternate locations; the first of each was kept.")
+        why = "In mmCIF files there is no choice yet; save the file as PDB to choose another location."
+        notes.append(Note("Some atoms have alternate locations; the first of each was kept.", why=why))
     if file.topology.getNumAtoms() == 0:
         raise StructureError(f"'{name}' holds no atoms.")
     bare = next((atom for atom in file.topology.atoms() if atom.element is None), None)
@@ -134,7 +182,7 @@ def _without_gaps(topology: "Topology", positions: Floats, dropped: set[int]) ->
     """The topology without the residues in `dropped`, each chain broken into several where residues are missing."""
     from openmm.app import Topology
 
-    new, atoms, notes = Topology(), {}, []
+    new, atoms, notes = Topology(), {}, list[str]()
     for chain in topology.chains():
         current, before = None, None
         for residue in chain.residues():
@@ -142,10 +190,8 @@ def _without_gaps(topology: "Topology", positions: Floats, dropped: set[int]) ->
                 continue
             gap = before is not None and _is_gap(before, residue, positions)
             if before is not None and gap:
-                notes.append(
-                    f"Chain {chain.id}: residues are missing between {before.name} {before.id} and {residue.name} {residue.id}; "
-                    "they were not built, and both ends carry charged termini."
-                )
+                missing = f"Chain {chain.id}: residues are missing between {before.name} {before.id} and {residue.name} {residue.id}; "
+                notes.append(Note(f"{missing}they were not built, and both ends carry charged termini.", why=NO_LOOPS))
             current = new.addChain(chain.id) if current is None or gap else current
             added = new.addResidue(residue.name, current, residue.id, residue.insertionCode)
             atoms.update({atom: new.addAtom(atom.name, atom.element, added, atom.id) for atom in residue.atoms()})
@@ -170,7 +216,7 @@ def _is_gap(before: "TopologyResidue", after: "TopologyResidue", positions: Floa
     return bool(np.linalg.norm(positions[carbon] - positions[nitrogen]) > MAX_PEPTIDE_BOND)
 
 
-def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int) -> tuple["Topology", Floats, list[str]]:
+def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int, repairs: Repairs) -> tuple["Topology", Floats, list[str]]:
     """Standard residues, complete with heavy atoms and hydrogens; what was added is in the notes."""
     from openmm import Platform, unit
     from pdbfixer import PDBFixer
@@ -182,16 +228,20 @@ def _repaired(topology: "Topology", positions: Floats, ph: float, seed: int) -> 
     fixer.topology, fixer.positions = topology, positions * unit.nanometer
     fixer.missingResidues = {}
     fixer.findNonstandardResidues()
-    notes = [f"Residue {r.name} {r.chain.id}{r.id} was replaced by the standard {standard}." for r, standard in fixer.nonstandardResidues]
+    unknown = "The force field does not know the residue in the file."
+    changed = [(f"{r.name} {r.chain.id}{r.id}", standard) for r, standard in fixer.nonstandardResidues]
+    notes: list[str] = [Note(f"Residue {label} was replaced by the standard {standard}.", why=unknown) for label, standard in changed]
     fixer.replaceNonstandardResidues()
     fixer.findMissingAtoms()
     lacking = {**fixer.missingAtoms}
-    notes += [f"{len(atoms)} missing heavy atom{'s' * (len(atoms) > 1)} of {r.name} {r.chain.id}{r.id} built: {_names(atoms)}." for r, atoms in lacking.items()]
+    for r, atoms in lacking.items():
+        notes.append(Note(f"{len(atoms)} missing heavy atom{'s' * (len(atoms) > 1)} of {r.name} {r.chain.id}{r.id} built: {_names(atoms)}.", why=NEEDED))
     if fixer.missingTerminals:
-        notes.append(f"{len(fixer.missingTerminals)} C-terminal oxygen{'s' * (len(fixer.missingTerminals) > 1)} (OXT) added.")
+        count = len(fixer.missingTerminals)
+        notes.append(Note(f"{count} C-terminal oxygen{'s' * (count > 1)} (OXT) added.", why=NEEDED))
     if lacking or fixer.missingTerminals or fixer.nonstandardResidues:
         fixer.addMissingAtoms(seed=seed)
-    return _with_hydrogens(fixer.topology, fixer.positions, ph, notes)
+    return _with_hydrogens(fixer.topology, fixer.positions, ph, notes, repairs)
 
 
 @contextmanager
@@ -220,21 +270,22 @@ def _names(atoms: list["TopologyAtom"]) -> str:
     return ", ".join(atom.name for atom in atoms)
 
 
-def _with_hydrogens(topology: "Topology", positions: Floats, ph: float, notes: list[str]) -> tuple["Topology", Floats, list[str]]:
+def _with_hydrogens(topology: "Topology", positions: Floats, ph: float, notes: list[str], repairs: Repairs) -> tuple["Topology", Floats, list[str]]:
     """Hydrogens of the given pH where there are none; protonation states that the file shows are kept."""
     from openmm import Platform, unit
     from openmm.app import Modeller
 
     modeller = Modeller(topology, positions)
     before = topology.getNumAtoms()
-    variants = [_shown_variant(residue) for residue in topology.residues()]
+    variants = [repairs.protonation_states.get(key_of(residue)) or _shown_variant(residue) for residue in topology.residues()]
     try:
         modeller.addHydrogens(pH=ph, variants=variants, platform=Platform.getPlatformByName("CPU"))
     except ValueError as error:
         raise StructureError(f"Hydrogens cannot be added: {error}. Check the residue's atoms.") from error
     added = modeller.topology.getNumAtoms() - before
     if added:
-        notes.append(f"{added} missing hydrogen{'s' * (added > 1)} added for pH {ph:g}.")
+        why = "The force field needs every hydrogen. Choose another pH, or the protonation states of single residues."
+        notes.append(Note(f"{added} missing hydrogen{'s' * (added > 1)} added for pH {ph:g}.", why=why))
     return modeller.topology, np.array(modeller.positions.value_in_unit(unit.nanometer)), notes
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from studio import chem
 from studio.errors import StructureError
+from studio.io.overlap import refuse_overlap
+from studio.io.records import chosen
+from studio.io.variants import open_stereo
 from studio.structure import Structure
 
 if TYPE_CHECKING:
@@ -26,18 +29,31 @@ def read_sdf(text: str, name: str, index: int | None = None, seed: int = 0) -> S
     Raises:
         StructureError: Truncated, no such record, or chemically impossible.
     """
-    records = [record for record in re.split(r"^\$\$\$\$[ \t]*\r?\n?", text, flags=re.MULTILINE) if record.strip()]
-    if not 0 <= (index or 0) < len(records):
-        raise StructureError(f"'{name}' has {len(records)} molecules; expected an index from 0 to {len(records) - 1}, got {index}.")
-    mol, title = _parse(records[index or 0], name)
-    notes = []
-    if len(records) > 1 and index is None:
-        notes.append(f"'{name}' holds {len(records)} molecules; the first, {title}, was taken.")
+    record, count = chosen(text, name, index, "sdf")
+    mol, title = parse_molfile(record, name)
+    notes = [f"'{name}' holds {count} molecules; the first, {title}, was taken."] if count > 1 and index is None else []
+    return completed(mol, title, notes, seed)
+
+
+def completed(mol: "Mol", title: str, notes: list[str], seed: int) -> Structure:
+    """A molecule as a structure, hydrogens and a shape added where they are missing, with sentences about it.
+
+    Args:
+        mol: Sanitized, as it came.
+        title: A name for people.
+        notes: What is to be said about the file.
+        seed: Random seed for embedding a flat drawing.
+
+    Raises:
+        StructureError: No shape found, or two heavy atoms in one place.
+    """
     mol, repairs = _complete(mol, seed)
     fragments = _fragments(mol)
     if fragments > 1:
         repairs.append(f"The molecule consists of {fragments} separate fragments (a salt or a complex?); all of them were kept.")
-    return Structure.from_rdkit(mol, title=title).with_notes(*notes, *repairs)
+    structure = Structure.from_rdkit(mol, title=title)
+    refuse_overlap(structure.positions, structure.numbers, structure.label, title)
+    return structure.with_notes(*notes, *repairs)
 
 
 def _fragments(mol: "Mol") -> int:
@@ -47,8 +63,12 @@ def _fragments(mol: "Mol") -> int:
     return len(Chem.GetMolFrags(mol))
 
 
-def _parse(record: str, name: str) -> tuple["Mol", str]:
+def parse_molfile(record: str, name: str) -> tuple["Mol", str]:
     """The molecule of one record, sanitized, and its title.
+
+    Args:
+        record: Up to the line before the dollars.
+        name: Of the file, for sentences.
 
     Raises:
         StructureError: The record ends early, is not a molfile, or is chemically impossible.
@@ -82,7 +102,8 @@ def _complete(mol: "Mol", seed: int) -> tuple["Mol", list[str]]:
         mol = Chem.AddHs(mol, addCoords=not flat)
         notes.append(f"{missing} hydrogen{'s were' if missing > 1 else ' was'} missing and {'were' if missing > 1 else 'was'} added.")
     if flat:
-        mol = chem.embed(mol, seed)
+        drawn, mol = mol, chem.embed(mol, seed)
+        notes += open_stereo(drawn, mol)
         notes.append("The file had no three-dimensional coordinates; a shape was computed (ETKDG and MMFF94).")
     return mol, notes
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from studio.errors import StorageError
 from studio.files import write_whole
+from studio.io.repairs import Note
 from studio.structure import Droplet, Residue, Structure
 
 VERSION = 1
@@ -62,6 +63,7 @@ def _arrays(structure: Structure) -> dict[str, NDArray[np.generic]]:
         "residues": np.array(residues, dtype=np.str_).reshape(-1, 3), "residue_index": structure.residue_index, "bonds": structure.bonds,
         "bond_orders": structure.bond_orders, "formal_charges": structure.formal_charges, "multiplicity": np.array(structure.multiplicity),
         "fixed": structure.fixed, "title": np.array(structure.title), "notes": np.array(structure.notes, dtype=np.str_),
+        "undoing": np.array([Note.freeze(note) for note in structure.notes], dtype=np.str_),
     }  # fmt: skip
     if structure.box is not None:
         arrays["box"] = structure.box
@@ -90,5 +92,11 @@ def _structure(arrays: dict[str, NDArray[np.generic]]) -> Structure:
         droplet=droplet,
         fixed=arrays["fixed"].astype(np.bool_),
         title=str(arrays["title"]),
-        notes=tuple(arrays["notes"].tolist()),
+        notes=_notes(arrays),
     )
+
+
+def _notes(arrays: dict[str, NDArray[np.generic]]) -> tuple[str, ...]:
+    """The sentences, each with its way back; older files have none."""
+    sentences = arrays["notes"].tolist()
+    return tuple(map(Note.thawed, sentences, arrays["undoing"].tolist())) if "undoing" in arrays else tuple(sentences)

@@ -19,9 +19,10 @@ from studio.hybrid.view import TIMESTEPS, Progress, Resolution, View
 from studio.io import store
 from studio.probe import probe
 from studio.recipes.base import OnFrame, Recipe
-from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder
+from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder, kept_restraints
 from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat
+from studio.steering import Restraints
 from studio.structure import Structure
 from studio.system import System
 from studio.trust import Trust, watch
@@ -49,6 +50,7 @@ class Dynamics(Recipe):
         minimise: Iterations of minimisation before the start; what the resolution can afford when left out.
         seed: Of velocities and thermostat.
         trust: When to doubt the network, and what to do then.
+        restraints: Springs that hold atoms, from before the minimisation on.
     """
 
     kind: Literal["dynamics"] = "dynamics"
@@ -64,6 +66,7 @@ class Dynamics(Recipe):
     minimise: Annotated[int, Field(ge=0, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
     trust: Trust = Trust()
+    restraints: Restraints = ()
 
     def simulation(self, structure: Structure | None = None, progress: Progress | None = None, *, tried: bool = False) -> OpenMMSimulation:
         """The simulation at its start, minimised, with a time step that it bears.
@@ -74,7 +77,7 @@ class Dynamics(Recipe):
             tried: The time step has proved itself before.
 
         Raises:
-            SettingsError: The system does not bear the time step that was asked for.
+            SettingsError: The system does not bear the time step that was asked for, or a restrained atom does not exist or is frozen.
             StudioError: The system cannot be prepared, described or minimised.
         """
         tell = progress or (lambda _fraction, _message: None)
@@ -84,6 +87,7 @@ class Dynamics(Recipe):
         refused = ""
         for step in ladder:
             simulation = OpenMMSimulation(model, self._thermostat(step, schedule))
+            simulation.restrain(self.restraints)
             self._relax(simulation, tell)
             if tried or schedule is None or step <= SAFE:
                 return simulation
@@ -173,7 +177,9 @@ class Dynamics(Recipe):
         again = (folder / CHECKPOINT).exists()
         if again:
             structure = store.load(folder / STRUCTURE)
-            continued = self.model_copy(update={"minimise": 0, "timestep": self.timestep or _settled(folder / RECIPE)})
+            held = kept_restraints(folder)
+            settled_before = {"minimise": 0, "timestep": self.timestep or _settled(folder / RECIPE), "restraints": self.restraints if held is None else held}
+            continued = self.model_copy(update=settled_before)
             simulation = continued.simulation(structure, progress, tried=True)
         else:
             simulation = self.simulation(structure, progress)

@@ -43,6 +43,6 @@ class SinglePoint(Recipe):
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
         if on_frame:
             on_frame(frame)
-        values = {f"{name}_kj_mol": energy for name, energy in frame.energies.items() if name != "kinetic"}
+        values = {f"{name}_kj_mol": energy for name, energy in frame.energies.items() if name not in ("kinetic", "pull", "restraint")}
         arrays = {"forces_kj_mol_nm": forces, "positions_nm": np.array(simulation.structure.positions)}
         return Result(recipe, values, arrays, versions() | dict(simulation.provenance), simulation.structure.notes)

@@ -15,10 +15,14 @@ import pytest
 from conftest import free_port, wait_until
 from PIL import Image
 
+from tests.access import cut, low_contrast, missing_help
+
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-SAMPLES = "() => Bokeh.documents[0].get_model_by_name('samples').data.time.length"
+SAMPLES = "() => globalThis.studioPlots?.samples ?? 0"
+SEEN = "localStorage.setItem('potential-studio.tour', 'seen')"
+"""The tour has been taken."""
 SIZES = {"1280x800": {"width": 1280, "height": 800}, "1920x1080": {"width": 1920, "height": 1080}}
 COMMAND = Path(sys.executable).with_name("potential-studio")
 PREPARING = 240.0
@@ -28,10 +32,10 @@ PREPARING = 240.0
 class App:
     """The program itself, started by its command."""
 
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [COMMAND, "app", "--no-browser", "--port", str(free_port())], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+    def __init__(self, library, *options):
+        command = [COMMAND, "app", "--no-browser", "--port", str(free_port()), *options]
+        self.library = {"POTENTIAL_STUDIO_DATA": str(library)}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | self.library)
         assert select.select([self.process.stdout], [], [], 30)[0], "no address within 30 s"
         line = self.process.stdout.readline()
         self.address = re.fullmatch(r"Potential Studio is at (http://localhost:\d+)\n", line)[1]
@@ -73,6 +77,16 @@ class Visit:
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
+    def take(self, kind):
+        """Say where the molecule comes from."""
+        self.page.get_by_text(kind, exact=True).first.click()
+
+    def type(self, label, text):
+        """Fill a field and confirm it."""
+        field = self.page.get_by_label(label, exact=True)
+        field.fill(text)
+        field.press("Enter")
+
     def wait(self, condition, seconds=30.0):
         wait_until(condition, self.page, seconds)
 
@@ -84,8 +98,8 @@ class Visit:
 
 
 @pytest.fixture
-def app():
-    app = App()
+def app(tmp_path):
+    app = App(tmp_path / "library")
     yield app
     assert "Traceback" not in app.end()
     assert app.process.returncode == 0
@@ -95,6 +109,7 @@ def app():
 def visit(app, browser, open_page):
     """The page with its example playing; nothing leaves the machine, nothing is an error in the console."""
     page, errors = open_page(browser), []
+    page.add_init_script(SEEN)
     page.set_viewport_size(SIZES["1280x800"])
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -117,7 +132,7 @@ def test_the_pocket_plays_by_itself_and_pause_pauses(visit):
     visit.page.wait_for_timeout(700)
     assert not visit.moving()
     step = visit.page.locator(".clock small").inner_text()
-    visit.press("One step")
+    visit.press("Step")
     visit.wait(lambda: visit.page.locator(".clock small").inner_text() != step)
     visit.press("Play")
     visit.wait(visit.moving)
@@ -132,10 +147,17 @@ def test_it_fits_the_screen_and_is_photographed(visit):
         visit.page.set_viewport_size(size)
         visit.page.wait_for_timeout(2500)
         assert visit.page.evaluate("document.documentElement.scrollHeight <= innerHeight && document.documentElement.scrollWidth <= innerWidth")
-        visit.page.screenshot(path=SCREENSHOTS / f"dark-{name}.png")
-    visit.press("Light page")
+        visit.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        assert cut(visit.page) == []
+    visit.press("Light" if visit.page.get_by_role("button", name="Light", exact=True).count() else "Dark")
     visit.page.wait_for_timeout(1500)
-    visit.page.screenshot(path=SCREENSHOTS / f"light-{name}.png")
+    assert low_contrast(visit.page) == []
+    visit.page.screenshot(path=SCREENSHOTS / "other-light.png")
+    assert missing_help(visit.page) == []
+    visit.press("Large")
+    visit.page.wait_for_timeout(1500)
+    visit.page.screenshot(path=SCREENSHOTS / "large.png")
+    assert cut(visit.page) == []
 
 
 @pytest.mark.timeout(600)
@@ -152,11 +174,11 @@ def test_a_killed_worker_is_reported_and_recovered(app, visit):
 
 @pytest.mark.timeout(600)
 def test_bad_input_is_a_sentence_and_the_run_goes_on(visit):
-    visit.page.get_by_label("SMILES", exact=True).fill("C1CC(")
-    visit.page.get_by_label("SMILES", exact=True).press("Enter")
+    visit.take("SMILES")
+    visit.type("Name or SMILES", "C1CC(")
     visit.wait(lambda: "SMILES" in visit.alert)
     visit.page.screenshot(path=SCREENSHOTS / "refused.png")
-    visit.press("Dismiss")
+    visit.take("File")
     upload = visit.page.locator("input[type=file]")
     for name, data, words in (
         ("empty.sdf", b"", "empty"),
@@ -172,11 +194,7 @@ def test_bad_input_is_a_sentence_and_the_run_goes_on(visit):
         else:
             upload.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
         visit.wait(lambda words=words: words in visit.alert, 60)
-        visit.press("Dismiss")
-        visit.wait(lambda: not visit.alert)
-    field = visit.page.get_by_label("Temperature, K", exact=True)
-    field.fill("10000")
-    field.press("Enter")
+    visit.type("Temperature, K", "10000")
     visit.wait(lambda: "1500" in visit.alert)
     assert "Traceback" not in visit.page.content()
     visit.wait(visit.moving)
@@ -184,19 +202,46 @@ def test_bad_input_is_a_sentence_and_the_run_goes_on(visit):
 
 @pytest.mark.timeout(600)
 def test_a_molecule_of_ones_own_by_the_network(visit):
-    visit.page.get_by_text(re.compile("^NNP \u00b7")).click()
-    visit.wait(lambda: visit.page.locator("table.card").count(), PREPARING)
-    visit.page.get_by_label("SMILES", exact=True).fill("CC(=O)Nc1ccc(O)cc1")
-    visit.page.get_by_label("SMILES", exact=True).press("Enter")
-    visit.wait(lambda: visit.page.locator(".title").inner_text() == "CC(=O)Nc1ccc(O)cc1", PREPARING)
+    visit.take("SMILES")
+    visit.type("Name or SMILES", "paracetamol")
+    visit.wait(lambda: "paracetamol" in visit.page.locator(".title").first.inner_text().lower(), PREPARING)
     visit.wait(visit.moving)
     assert visit.page.locator(".paper svg").count() == 1
     visit.page.wait_for_timeout(2000)
     visit.page.screenshot(path=SCREENSHOTS / "own.png")
 
 
-def test_ctrl_c_ends_cleanly_and_takes_the_workers_along():
-    app = App()
+@pytest.mark.timeout(600)
+def test_a_restarted_server_finds_the_run_again(tmp_path, browser, open_page):
+    """Ctrl-C in the middle of a run, another server: the run is in the list, opens where it ended, and goes on."""
+
+    def visit_of(app):
+        page = open_page(browser)
+        page.add_init_script(SEEN)
+        page.set_viewport_size(SIZES["1280x800"])
+        page.goto(app.address)
+        visit = Visit(page)
+        visit.wait(lambda: page.locator(".chip.playing").count() and visit.picoseconds > 0, PREPARING)
+        return visit
+
+    app = App(tmp_path / "library", "--example", "aspirin-vacuum")
+    visit = visit_of(app)
+    visit.wait(lambda: visit.picoseconds > 0.3, 60)
+    reached = visit.picoseconds
+    visit.page.close()
+    assert "Traceback" not in app.end()
+    app = App(tmp_path / "library", "--example", "alanine-dipeptide-water")
+    visit = visit_of(app)
+    visit.page.get_by_text("Aspirin in vacuum").last.click()
+    visit.wait(lambda: "Aspirin" in visit.page.locator(".title").first.inner_text(), PREPARING)
+    visit.wait(lambda: visit.picoseconds >= min(reached, 0.2))
+    visit.press("Play")
+    visit.wait(visit.moving)
+    assert "Traceback" not in app.end()
+
+
+def test_ctrl_c_ends_cleanly_and_takes_the_workers_along(tmp_path):
+    app = App(tmp_path / "library")
     end = time.monotonic() + 20
     while not app.workers():
         assert time.monotonic() < end

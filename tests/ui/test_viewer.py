@@ -9,7 +9,9 @@ from PIL import Image
 from studio.frame import Frame
 from studio.structure import Structure
 from tests.browser import Shown, resident_megabytes, soaked, wait_until
-from widgets.viewer import PATIENCE, WINDOW, Flow, Viewer, angstrom, scene_of
+from widgets.flow import PATIENCE, WINDOW, Flow
+from widgets.scene import angstrom, cell_of
+from widgets.viewer import Viewer
 
 
 def picture(page):
@@ -44,22 +46,22 @@ class TestInTheBrowser:
         page.evaluate("studioViewer.stage.viewerControls.zoom(0.3)")
         before, delivered = orientation(page), shown.viewer.delivered
         shown.do(lambda: shown.viewer.pane.param.update(dark=True, water=False, highlight=[1, 2, 3]))
-        wait_until(lambda: page.evaluate("studioViewer.looks.glow.repr.selection.string") == "@1,2,3", page)
+        wait_until(lambda: page.evaluate("studioViewer.cells[0].looks.glow.repr.selection.string") == "@1,2,3", page)
         wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
         assert orientation(page) == before
-        assert not page.evaluate("studioViewer.looks.water.visible")
+        assert not page.evaluate("'water' in studioViewer.cells[0].looks")
 
     def test_the_glow_follows_its_atoms(self, shown, page):
         wait_until(lambda: shown.stream.step > 300, page)
-        corners = page.evaluate("studioViewer.looks.glow.repr.bufferList.map((buffer) => buffer.geometry.attributes.position.array[0])")
-        atom = page.evaluate("studioViewer.component.structure.atomStore.x[0]")
+        corners = page.evaluate("studioViewer.cells[0].looks.glow.repr.bufferList.map((buffer) => buffer.geometry.attributes.position.array[0])")
+        atom = page.evaluate("studioViewer.cells[0].component.structure.atomStore.x[0]")
         assert len(corners) == 2
         assert all(abs(corner - atom) < 1.5 for corner in corners)
 
     def test_ten_molecules_use_one_canvas(self, shown, page):
         contexts = page.evaluate("liveContexts()")  # Panel asks once whether there is WebGL, and so holds one too
         for smiles in ("C", "CC", "CCO", "c1ccccc1", "CCN", "CCC", "CO", "CS", "CF", "N"):
-            molecule, expression = Structure.from_smiles(smiles), "studioViewer.component.structure.atomCount"
+            molecule, expression = Structure.from_smiles(smiles), "studioViewer.cells[0].component.structure.atomCount"
             shown.do(lambda molecule=molecule: shown.viewer.show(molecule))
             wait_until(lambda molecule=molecule, expression=expression: page.evaluate(expression) == len(molecule), page)
         assert page.locator("canvas").count() == 1
@@ -91,7 +93,7 @@ class TestInTheBrowser:
         assert shown.viewer.delivered <= delivered + WINDOW + 1
         disconnect()
         wait_until(lambda: shown.viewer.delivered > delivered + 3, page)
-        seen = page.evaluate("studioViewer.component.structure.atomStore.x[0]") * 100  # angstrom to pm
+        seen = page.evaluate("studioViewer.cells[0].component.structure.atomStore.x[0]") * 100  # angstrom to pm
         assert step + 20 < seen <= shown.stream.step
 
     def test_an_acknowledgement_that_got_lost_is_not_waited_for(self, shown, page):
@@ -120,10 +122,9 @@ class TestWithoutABrowser:
 
     def test_every_atom_is_shown_as_something(self):
         structure = soaked(10)
-        scene = scene_of(structure, 3)
-        assert scene["serial"] == 3
-        assert sorted(scene["ligand"] + scene["water"] + scene["protein"]) == list(range(len(structure)))
-        assert scene["focus"] == scene["ligand"]
+        cell = cell_of(structure)
+        assert sorted(cell["ligand"] + cell["water"] + cell["protein"]) == list(range(len(structure)))
+        assert cell["focus"] == cell["ligand"]
 
     def test_newest_wins_and_two_are_on_their_way(self):
         flow, frames = Flow(), [Frame(step=i, time=0.0, positions=np.zeros((1, 3), dtype=np.float32)) for i in range(6)]
@@ -170,4 +171,4 @@ class TestWithoutABrowser:
         viewer = Viewer()
         viewer.show(Structure.from_smiles("C"))
         viewer.send(Frame(step=0, time=0.0, positions=np.zeros((2, 3), dtype=np.float32)))
-        assert viewer._flow.waiting is None
+        assert all(flow.waiting is None for flow in viewer._flows)

@@ -1,176 +1,181 @@
-// The live 3D view: one NGL stage that moves atoms when a frame arrives. One module for Panel and for anywidget.
+// The live 3D view, part 6 of 6: one NGL stage that shows one molecule, or a few side by side, and moves atoms when a frame arrives.
 //
-// It knows how to draw and must not know what is simulated. NGL comes out of the bundle that nglview installed, so nothing
-// is vendored and nothing is fetched from outside. Protocol, in both directions over the host's own channel:
-//   properties in   scene {serial, pdb, focus, ligand, protein, mobile, water}, highlight, water, dark, accent
-//   message in      {frame, serial, positions}: float32, angstrom, x y z of each atom in the order of the PDB text
-//   messages out    {type: "ready", serial} | {type: "ack", frame} | {type: "failed", reason}
+// It knows how to draw and must not know what is simulated. Protocol over Panel's channel; lengths in angstrom, atoms count from 0:
+//   properties in   scene {serial, keep, cells: [{pdb, label, focus, ligand, protein, mobile, water, highlight}]}, and the parameters of `Pane`
+//   both ways       camera: the orientation, 16 numbers, told when it has rested; mode: Escape goes back to "look"
+//   messages in     {type: "frame", number, serial, cell, positions: float32 bytes} | {type: "centre", atoms, cell}
+//                   {type: "snapshot", id, width, transparent} | {type: "ngl", text}
+//   messages out    {type: "ready", serial} | {type: "ack", frames: [[cell, number]]} | {type: "failed", reason} | {type: "need-ngl"}
+//                   {type: "pick", atom, cell, shift, alt} | {type: "pull", phase, atom, cell, target} | {type: "snapshot", id, png}
 
-const THEMES = {
-  light: { background: "#f6f8fa", cartoon: "#c3cedb", carbon: "#8796a8", water: "#9cc3e6", ligand: "#4b5563" },
-  dark: { background: "#10151c", cartoon: "#46566a", carbon: "#8a9bb0", water: "#3f6d96", ligand: "#93a4b8" },
-};
-const NO_WEBGL = "This browser cannot draw in 3D: WebGL is switched off or missing. Turn on hardware acceleration in the browser's settings, or open this page in another browser. Everything else works.";
-const NO_NGL = "The 3D viewer could not be loaded. Run `potential-studio doctor`; it says what is missing.";
-const LOST = "The graphics driver dropped the picture. Reload the page to see it again; the simulation was not affected.";
+const REST = 500; // ms after which a camera or an atom counts as resting
+const NEAREST = 10; // angstrom between the camera and a lone ion at first
+const LARGEST = 4096; // pixels across a snapshot
+const HELP = "3D view of the molecule. Arrow keys turn it, plus and minus zoom, C centres it, Escape lets go of an atom, or leaves picking.";
 const BASE = `
   :host, .studio-viewer { display: block; width: 100%; height: 100%; }
-  .studio-viewer { position: relative; min-height: 120px; overflow: hidden; border-radius: inherit; }
-  .studio-viewer .stage { position: absolute; inset: 0; }
+  .studio-viewer { position: relative; min-height: 120px; overflow: hidden; border-radius: inherit; font: 12px/1.4 system-ui, sans-serif; }
+  .studio-viewer .stage { position: absolute; inset: 0; touch-action: none; outline: none; cursor: grab; }
+  .studio-viewer .stage:active { cursor: grabbing; }
+  .studio-viewer .stage[data-mode="pick"] { cursor: crosshair; }
+  .studio-viewer .stage:focus-visible { box-shadow: inset 0 0 0 2px var(--accent); }
+  .studio-viewer .stage canvas { outline: none; }
+  .studio-viewer svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
+  .studio-viewer .tip { position: absolute; pointer-events: none; padding: 3px 8px; border-radius: 5px; white-space: nowrap; z-index: 2;
+    color: var(--ground); background: var(--notice); }
+  .studio-viewer .tip[hidden] { display: none; }
   .studio-viewer .notice { position: absolute; inset: 0; display: grid; place-items: center; padding: 2rem; text-align: center;
-    font: 1rem/1.5 system-ui, sans-serif; color: var(--notice); background: var(--ground); }
+    font-size: 1rem; color: var(--notice); background: var(--ground); z-index: 3; }
   .studio-viewer .notice:empty { display: none; }`;
 
-let library; // the promise of NGL: read once per page
 const views = new Set(); // what is on the page now; a browser grants only a few WebGL contexts
 
-/** NGL, taken from nglview's AMD bundle by playing the part of the module loader. */
-async function readNGL(source) {
-  let exported;
-  const base = new Proxy({}, { get: () => class {} });
-  const define = (_needs, factory) => (exported = factory(base));
-  new Function("define", await source())(define);
-  if (!exported?.NGL) throw new Error("nglview's bundle has no NGL");
-  return exported.NGL;
-}
-
-async function fetchText(url) {
-  const answer = await fetch(new URL(url, document.baseURI));
-  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
-  return answer.text();
-}
-
-/** What Panel and anywidget have in common. */
-function connect(model) {
-  const panel = typeof model.send_msg === "function";
-  const floats = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-  return {
-    get: (name) => (panel ? model[name] : model.get(name)),
-    watch: (name, react) => model.on(`change:${name}`, react),
-    send: (message) => (panel ? model.send_msg(message) : model.send(message)),
-    onFrame: (react) =>
-      model.on("msg:custom", (event, buffers) => {
-        react(event, panel ? new Float32Array(event.positions) : floats(buffers[0]));
-      }),
-    onRemove: (react) => panel && model.on("remove", react),
-  };
-}
-
-/** Atom indices as an NGL selection; ranges of none select none. */
-const atoms = (indices) => (indices?.length ? `@${indices.join(",")}` : "none");
-const heavy = (indices) => (indices?.length ? `${atoms(indices)} and (not hydrogen or polarh)` : "none");
-const element = (carbon) => ({ colorScheme: "element", colorValue: carbon });
-const plain = (colour) => ({ colorScheme: "uniform", colorValue: colour });
-
 class View {
-  constructor(host, NGL, element, notice) {
-    Object.assign(this, { host, NGL, element, notice, component: null, serial: -1, looks: {}, lag: 16, sharpness: 1 });
-    this.stage = new NGL.Stage(element, { tooltip: false, quality: "medium", sampleLevel: -1, ...this.light() });
+  constructor(host, NGL, parts) {
+    Object.assign(this, { host, NGL, parts, element: parts.stage, cells: [], serial: -1, lag: 16, sharpness: 1, drawn: new Map() });
+    this.stage = new NGL.Stage(this.element, { tooltip: false, quality: "medium", sampleLevel: -1, ...this.light() });
     if (!this.stage.viewer?.renderer) throw new Error(NO_WEBGL);
-    this.canvas().addEventListener("webglcontextlost", () => views.has(this) && this.say(LOST));
-    this.observer = new ResizeObserver(() => {
-      this.stage.handleResize();
-      this.sharpen(this.sharpness);
-    });
-    this.observer.observe(element);
+    this.canvas.addEventListener("webglcontextlost", () => views.has(this) && this.say(LOST));
+    this.space = new Space(this);
+    this.marks = new Marks(this, parts.marks);
+    this.hand = new Hand(this, this.element, parts.tip);
+    this.stage.viewerControls.signals.changed.add(() => this.cameraMoved());
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.element);
   }
 
-  canvas() {
+  get canvas() {
     return this.element.querySelector("canvas");
   }
 
-  theme() {
+  get theme() {
     return THEMES[this.host.get("dark") ? "dark" : "light"];
   }
 
+  /** Whether several molecules stand in one place. */
+  get overlaid() {
+    return this.cells.length > 1 && this.host.get("overlay");
+  }
+
+  overlayColour(k) {
+    const colours = OVERLAY_COLOURS[this.host.get("dark") ? "dark" : "light"];
+    return colours[k % colours.length];
+  }
+
   light() {
-    return { backgroundColor: this.theme().background, fogNear: 55, fogFar: 100, clipDist: 0, ambientIntensity: 0.35, lightIntensity: 1.0 };
+    return { backgroundColor: this.theme.background, fogNear: 55, fogFar: 100, clipDist: 0, ambientIntensity: 0.35, lightIntensity: 1.0 };
   }
 
   say(reason) {
-    this.notice.textContent = reason;
+    this.parts.notice.textContent = reason;
     this.host.send({ type: "failed", reason });
   }
 
-  /** Load the molecule into the same stage; the camera turns to it only now. */
+  /** Load the molecules into the same stage; only now the camera turns to them, unless it is to be kept. */
   async load() {
     const scene = this.host.get("scene");
-    if (!scene?.pdb || scene.serial === this.serial) return;
+    if (!scene?.cells || scene.serial === this.serial) return;
     this.serial = scene.serial;
-    const blob = new Blob([scene.pdb], { type: "text/plain" });
-    const component = await this.stage.loadFile(blob, { ext: "pdb", defaultRepresentation: false, asTrajectory: false, firstModelOnly: true });
-    if (scene.serial !== this.serial) return this.stage.removeComponent(component); // overtaken by a newer molecule
-    if (this.component) this.stage.removeComponent(this.component);
-    this.component = component;
+    this.hand.release();
+    const cells = await Promise.all(scene.cells.map((each, index) => new Cell(this, each, index).load()));
+    const gone = scene.serial === this.serial ? this.cells : cells; // overtaken by a newer scene
+    for (const { component } of gone) this.stage.removeComponent(component);
+    if (gone === cells) return;
+    const keep = scene.keep && this.cells.length > 0;
+    this.cells = cells;
+    for (const cell of cells) cell.anchor = cell.middle();
+    this.space.arrange();
     this.draw();
-    this.aim();
+    this.look(keep);
     this.host.send({ type: "ready", serial: this.serial });
+  }
+
+  look(keep) {
+    const camera = this.host.get("camera");
+    if (keep) this.cameraMoved();
+    else if (camera.length === 16) this.orient(camera);
+    else this.aim();
   }
 
   /** Turn the camera to the focus: face on, and from where the least of the rest stands in front of it; a molecule alone lies level. */
   aim() {
-    const { structure } = this.component;
-    const { focus } = this.host.get("scene");
-    const inside = focus.length > 0 && focus.length < structure.atomCount;
-    const sele = inside ? new this.NGL.Selection(atoms(focus)) : undefined;
-    const turn = new this.NGL.Quaternion();
-    if (inside) turn.setFromUnitVectors(this.clearest(focus), new this.NGL.Vector3(0, 0, 1));
-    else turn.set(0, 0, Math.SQRT1_2, Math.SQRT1_2).multiply(structure.getPrincipalAxes().getRotationQuaternion()); // the long axis lies level
+    const { Quaternion, Vector3 } = this.NGL, [{ component, scene, size }] = this.cells, first = this.cells[0];
+    const inside = scene.focus.length > 0 && scene.focus.length < size;
+    const turn = new Quaternion();
+    if (inside) turn.setFromUnitVectors(first.clearest(), new Vector3(0, 0, 1));
+    else turn.set(0, 0, Math.SQRT1_2, Math.SQRT1_2).multiply(component.structure.getPrincipalAxes().getRotationQuaternion()); // the long axis lies level
+    const { width, height } = this.space.part(0), narrow = Math.max(1, height / width);
+    const away = this.cells.map((cell) => Math.abs(cell.component.getZoom(inside ? atoms(cell.scene.focus) : undefined)));
+    const centre = this.cells.length > 1 ? new Vector3() : component.getCenter(inside ? atoms(scene.focus) : undefined);
+    const own = Math.max(1, this.stage.viewer.height / this.stage.viewer.width); // NGL has thought of the whole canvas
     this.stage.animationControls.rotate(turn, 0);
-    this.stage.animationControls.zoomMove(this.component.getCenter(sele?.string), (inside ? 1.6 : 1.15) * this.component.getZoom(sele?.string), 0);
+    this.stage.animationControls.zoomMove(centre, ((inside ? -1.6 : -1.15) * Math.max(NEAREST, ...away) * narrow) / own, 0);
   }
 
-  /** The direction, of many on a sphere, along which the fewest atoms stand before the focus and in which it spreads least. */
-  clearest(focus) {
-    const { x, y, z } = this.component.structure.atomStore;
-    const centre = [x, y, z].map((axis) => focus.reduce((sum, atom) => sum + axis[atom], 0) / focus.length);
-    const from = (atom) => [x[atom] - centre[0], y[atom] - centre[1], z[atom] - centre[2]];
-    const own = focus.map(from);
-    const reach = Math.max(...own.map((v) => v[0] ** 2 + v[1] ** 2 + v[2] ** 2));
-    const others = this.host.get("scene").protein.map(from);
-    const along = (v, d) => v[0] * d[0] + v[1] * d[1] + v[2] * d[2];
-    const cost = (d) => {
-      const inFront = others.filter((v) => along(v, d) > 0 && along(v, v) - along(v, d) ** 2 < reach).length;
-      return inFront / (others.length || 1) + own.reduce((sum, v) => sum + along(v, d) ** 2, 0) / (own.length * reach || 1);
-    };
-    const directions = Array.from({ length: 200 }, (_, k) => {
-      const [height, angle] = [1 - (2 * k + 1) / 200, k * Math.PI * (3 - Math.sqrt(5))]; // a Fibonacci spiral covers the sphere evenly
-      const radius = Math.sqrt(1 - height * height);
-      return [radius * Math.cos(angle), radius * Math.sin(angle), height];
-    });
-    return new this.NGL.Vector3(...directions.reduce((best, d) => (cost(d) < cost(best) ? d : best)));
+  /** Bring atoms to the middle: those named, or the picked ones, or the focus. The direction of sight stays. */
+  centre(indices = this.host.get("picked"), k = this.host.get("marked_cell")) {
+    const cell = this.cells[k];
+    if (!cell) return;
+    const known = indices.filter((atom) => atom < cell.size);
+    this.stage.animationControls.move(cell.middle(known.length ? known : undefined).add(this.space.offset(k)), 250);
   }
 
-  /** Say for every kind of atom how it looks. */
+  orient(camera) {
+    this.told = JSON.stringify(camera);
+    this.stage.viewerControls.orient(new this.NGL.Matrix4().fromArray(camera));
+  }
+
+  /** Where the camera stands, as 16 numbers. */
+  orientation() {
+    this.stage.viewer.rotationGroup.updateMatrix(); // NGL itself does so with the next picture only
+    return this.stage.viewerControls.getOrientation().toArray();
+  }
+
+  /** Tell Python of the camera, but only once it rests. */
+  cameraMoved() {
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => {
+      const camera = this.orientation();
+      if (JSON.stringify(camera) === this.told) return;
+      this.told = JSON.stringify(camera);
+      this.host.set("camera", camera);
+    }, REST);
+  }
+
+  cameraSet() {
+    const camera = this.host.get("camera");
+    if (camera.length === 16 && JSON.stringify(camera) !== this.told) this.orient(camera);
+  }
+
   draw() {
-    if (!this.component) return;
-    const [scene, theme] = [this.host.get("scene"), this.theme()];
-    this.component.removeAllRepresentations();
-    this.looks = {};
-    const add = (name, kind, sele, looks) => sele !== "none" && (this.looks[name] = this.component.addRepresentation(kind, { sele, multipleBond: "off", ...looks }));
-    add("cartoon", "cartoon", atoms(scene.protein), { ...plain(theme.cartoon), quality: "low", radiusScale: 0.6, aspectRatio: 4.5 });
-    add("mobile", scene.mobile.length > 1500 ? "line" : "licorice", heavy(scene.mobile), { ...element(theme.carbon), radius: 0.13 });
-    add("water", "line", atoms(scene.water), { ...plain(theme.water), visible: this.host.get("water") });
-    add("ligand", "ball+stick", atoms(scene.ligand), { ...element(theme.ligand), radius: 0.17, aspectRatio: 1.8, multipleBond: "symmetric" });
-    this.glow();
+    for (const cell of this.cells) cell.draw();
+    this.marks.renew();
   }
 
-  /** The ML region glows: an outline in the accent colour, made of the far side of a thicker molecule. */
-  glow() {
-    if (!this.component) return;
-    if (this.looks.glow) this.component.removeRepresentation(this.looks.glow);
-    delete this.looks.glow;
-    const highlight = this.host.get("highlight");
-    if (!highlight.length) return;
-    this.looks.glow = this.component.addRepresentation("licorice", {
-      sele: atoms(highlight), ...plain(this.host.get("accent")), radius: 0.34, multipleBond: "off", disableImpostor: true, side: "back", sphereDetail: 1, radialSegments: 12,
-    });
+  outline() {
+    for (const cell of this.cells) cell.outline();
+    this.stage.viewer.requestRender();
   }
 
+  /** Another colour of the page, or another way to see the atoms; the camera stays. Of several changes at once, one drawing. */
   restyle() {
+    this.styling ??= requestAnimationFrame(() => this.restyled());
+  }
+
+  restyled() {
+    this.styling = undefined;
+    if (!views.has(this)) return;
     this.stage.setParameters(this.light());
-    this.element.parentElement.style.setProperty("--ground", this.theme().background);
+    dress(this.parts.box, this.host);
+    this.space.arrange();
     this.draw();
+  }
+
+  resize() {
+    this.stage.handleResize();
+    this.space.arrange();
+    this.sharpen(this.sharpness);
+    this.marks.renew();
   }
 
   /** On a machine without graphics hardware: fewer pixels while the atoms move, all of them when they rest. */
@@ -178,7 +183,12 @@ class View {
     this.lag = 0.8 * this.lag + 0.2 * Math.min(elapsed, 400);
     if (this.lag > 30 && this.sharpness > 0.45) this.sharpen(this.sharpness * 0.8);
     clearTimeout(this.rest);
-    if (this.sharpness < 1) this.rest = setTimeout(() => this.sharpen(1), 600);
+    this.rest = setTimeout(() => this.rested(), REST);
+  }
+
+  rested() {
+    if (this.host.get("surface")) for (const cell of this.cells) cell.drawSurface();
+    if (this.sharpness < 1) this.sharpen(1);
   }
 
   sharpen(sharpness) {
@@ -189,35 +199,63 @@ class View {
   }
 
   /** Move the atoms, then acknowledge once the browser is ready to paint: a hidden or busy page asks for nothing. */
-  move(message, positions) {
-    if (message.serial === this.serial && positions.length === 3 * (this.component?.structure.atomCount ?? -1)) {
-      this.component.structure.updatePosition(positions);
-      for (const buffer of this.looks.glow?.repr.bufferList ?? []) buffer.updateNormals = true; // or NGL leaves the spheres of a mesh behind
-      this.component.updateRepresentations({ position: true });
-      this.stage.viewer.requestRender();
-    }
-    this.newest = message.frame;
-    if (this.painting) return; // two frames in one picture count as one
+  take({ number, serial, cell: k, positions }) {
+    const cell = this.cells[k];
+    if (serial === this.serial && positions.byteLength === 12 * (cell?.size ?? -1)) cell.move(new Float32Array(positions));
+    this.drawn.set(k, number); // two frames of a molecule in one picture count as one
+    if (this.painting) return;
     this.painting = true;
     requestAnimationFrame((start) => {
       this.painting = false;
-      this.host.send({ type: "ack", frame: this.newest });
+      this.host.send({ type: "ack", frames: [...this.drawn] });
+      this.drawn.clear();
       requestAnimationFrame((end) => this.pace(end - start));
     });
   }
 
+  /** The picture as it is, `width` pixels wide, marks included. */
+  async snapshot({ id, width, transparent }) {
+    const { renderer } = this.stage.viewer, { clientWidth, clientHeight } = this.element;
+    const across = Math.min(width || clientWidth, LARGEST), shape = clientHeight / clientWidth;
+    const picture = Object.assign(document.createElement("canvas"), { width: across, height: Math.round(across * shape) || 0 });
+    if (!picture.width || !picture.height) return this.host.send({ type: "snapshot", id, png: "" });
+    renderer.setClearAlpha(transparent ? 0 : 1);
+    renderer.setPixelRatio(across / clientWidth);
+    this.stage.viewer.render();
+    const brush = picture.getContext("2d");
+    brush.drawImage(this.canvas, 0, 0, picture.width, picture.height);
+    renderer.setClearAlpha(1);
+    this.sharpen(this.sharpness);
+    brush.drawImage(await this.marks.picture(picture.width, picture.height), 0, 0);
+    this.host.send({ type: "snapshot", id, png: picture.toDataURL("image/png").split(",")[1] });
+  }
+
   listen() {
-    const { host } = this;
-    host.watch("scene", () => this.load());
-    host.watch("highlight", () => this.glow());
-    host.watch("water", () => this.looks.water?.setVisibility(host.get("water")));
-    for (const name of ["dark", "accent"]) host.watch(name, () => this.restyle());
-    host.onFrame((message, positions) => this.move(message, positions));
+    const { host } = this, load = () => this.load().catch((error) => this.say(`The molecule cannot be drawn (${error.message}).`));
+    const watch = (names, react) => names.forEach((name) => host.watch(name, react));
+    watch(["scene"], load);
+    watch(["highlight", "warned"], () => this.outline());
+    watch(["picked", "cuts", "measures", "labels"], () => this.marks.renew());
+    watch(["marked_cell"], () => this.draw());
+    watch(["spring_label"], () => this.marks.pull && this.marks.renew());
+    watch(["dark", "accent", "overlay", "cartoon", "look", "water", "surface", "hydrogens"], () => this.restyle());
+    watch(["mode"], () => dress(this.parts.box, host));
+    watch(["camera"], () => this.cameraSet());
+    host.on("frame", (message) => this.take(message));
+    host.on("centre", (message) => this.centre(message.atoms, message.cell));
+    host.on("snapshot", (message) => this.snapshot(message));
+    return load();
+  }
+
+  /** Where an atom is on the screen, for tests and the console. */
+  place(atom, k = 0) {
+    return this.space.place(atom, k);
   }
 
   dispose() {
     if (!views.delete(this)) return;
-    clearTimeout(this.rest);
+    for (const timer of [this.rest, this.telling]) clearTimeout(timer);
+    this.hand.dispose();
     this.observer.disconnect();
     const context = this.stage.viewer.renderer.getContext();
     this.stage.dispose();
@@ -226,43 +264,44 @@ class View {
   }
 }
 
-function frameOf(el, host) {
-  const [box, style, stage, notice] = ["div", "style", "div", "div"].map((tag) => document.createElement(tag));
+/** The page's colours and the pointer's shape, as the host has them now. */
+function dress(box, host) {
   const theme = THEMES[host.get("dark") ? "dark" : "light"];
+  for (const [name, value] of [["--ground", theme.background], ["--notice", theme.ink], ["--accent", host.get("accent")]]) box.style.setProperty(name, value);
+  box.querySelector(".stage").dataset.mode = host.get("mode");
+}
+
+function frameOf(el, host) {
+  const [box, style, stage, tip, notice] = ["div", "style", "div", "div", "div"].map((tag) => document.createElement(tag));
+  const marks = document.createElementNS(SVG, "svg");
   Object.assign(box, { className: "studio-viewer" });
   Object.assign(style, { textContent: BASE });
-  Object.assign(stage, { className: "stage" });
-  Object.assign(notice, { className: "notice" });
-  notice.setAttribute("role", "status");
-  box.style.setProperty("--ground", theme.background);
-  box.style.setProperty("--notice", host.get("dark") ? "#c9d4e0" : "#334155");
-  box.append(style, stage, notice);
+  Object.assign(stage, { className: "stage", tabIndex: 0, role: "application", ariaLabel: HELP });
+  Object.assign(tip, { className: "tip", hidden: true, role: "tooltip" });
+  Object.assign(notice, { className: "notice", role: "status" });
+  marks.setAttribute("aria-hidden", "true");
+  box.append(style, stage, marks, tip, notice);
+  dress(box, host);
   el.replaceChildren(box);
-  return { stage, notice };
+  return { box, stage, marks, tip, notice };
 }
 
 async function render({ model, el }) {
   const host = connect(model);
   for (const old of views) if (!old.element.isConnected) old.dispose(); // the host drew anew without saying so
-  const { stage, notice } = frameOf(el, host);
-  let view;
-  const remove = () => view?.dispose();
+  const parts = frameOf(el, host);
   try {
-    library ??= readNGL(() => fetchText(host.get("ngl_url")));
-    const NGL = await library;
-    view = new View(host, NGL, stage, notice);
+    const NGL = await library(host);
+    const view = new View(host, NGL, parts);
     views.add(view);
     globalThis.studioViewer = view; // for the browser's console
-    host.onRemove(remove);
-    view.listen();
-    await view.load();
+    host.onRemove(() => view.dispose());
+    await view.listen();
   } catch (error) {
-    library = view ? library : undefined;
     const reason = error.message === NO_WEBGL ? NO_WEBGL : `${NO_NGL} (${error.message})`;
-    notice.textContent = reason;
+    parts.notice.textContent = reason;
     host.send({ type: "failed", reason });
   }
-  return remove; // anywidget calls it; Panel says "remove" above
 }
 
 export default { render };

@@ -1,0 +1,454 @@
+"""Levels: the resolutions at which one system can be seen, from networks to continuum water, as entries of one dial.
+
+A level says what it is, what it cannot do for a system, which recipe it means, and how positions come along when the dial is
+turned. Levels register by entry point (`studio.levels`); one whose particles are not atoms has a `carry` of its own, or
+refuses in a sentence. Knows recipes and structures; must not know how they are simulated or shown.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from studio import plugins
+from studio.errors import PluginError, RegionError, UnsupportedError
+from studio.forcefield.ligand import ELEMENTS
+from studio.hybrid.boundary import cut_bonds
+from studio.hybrid.view import MLFragment, Resolution, View
+from studio.hybrid.whole import MakeWhole
+from studio.recipes.dynamics import Dynamics
+from studio.region import Solute
+from studio.region_card import describe
+from studio.structure import Flags, Floats, Integers, Structure
+from studio.system import Implicit, Pocket, System
+
+LARGEST_IMPLICIT = 1500
+"""Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
+OVERLAP = 0.1
+"""Heavy atoms closer than this, nm, and not bonded, were put on top of each other."""
+CROWDED, CLEARANCE = 0.15, 0.25
+"""A water with an atom closer than the first, nm, is pushed away until that atom is at the second."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a level cannot do for one system.
+
+    Args:
+        blocking: Why it cannot be chosen at all; empty when it can.
+        advice: What to know when it is chosen; empty when there is nothing.
+    """
+
+    blocking: str = ""
+    advice: str = ""
+
+    @property
+    def possible(self) -> bool:
+        """The level can be chosen."""
+        return not self.blocking
+
+    def __str__(self) -> str:
+        return self.blocking or self.advice
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """Where to start at another level.
+
+    Args:
+        structure: The atoms of the target, with positions that came along.
+        sentence: What was carried, for the user.
+        atoms: How many atoms came along.
+    """
+
+    structure: Structure
+    sentence: str
+    atoms: int
+
+
+@runtime_checkable
+class Level(Protocol):
+    """One entry of the dial. All recipes and systems in these calls are as the user set them up, whatever level is on now."""
+
+    @property
+    def name(self) -> str:
+        """As registered."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def meaning(self) -> str:
+        """What it does, in one sentence."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """Place on the dial: the finest first, 10 to 40 for those that come along, more for coarser ones."""
+        ...
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """How many particles would move or hold.
+
+        Args:
+            structure: The prepared structure.
+            view: As set up.
+        """
+        ...
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """What the level cannot do here, without loading anything.
+
+        Args:
+            system: As set up.
+            structure: Its prepared structure.
+            view: As set up.
+        """
+        ...
+
+    def apply(self, recipe: Dynamics) -> Dynamics:
+        """The recipe at this level; applying it twice changes nothing more.
+
+        Args:
+            recipe: As set up.
+        """
+        ...
+
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """Where to start at this level, when another one is on.
+
+        Args:
+            now: What moves now, at its present positions.
+            target: The prepared structure of the recipe at this level; where there are further atoms, at their last known positions.
+
+        Raises:
+            UnsupportedError: Nothing can be carried; the sentence says why, and the target can be started as it is.
+        """
+        ...
+
+
+class _AtomLevel:
+    """What levels of atoms share."""
+
+    resolution: ClassVar[Resolution]
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """All atoms; see `Level`."""
+        return len(structure)
+
+    def apply(self, recipe: Dynamics) -> Dynamics:
+        """The same system in another view, with the time step that it bears; see `Level`."""
+        if recipe.view.resolution == self.resolution:
+            return recipe
+        return recipe.model_copy(update={"view": recipe.view.model_copy(update={"resolution": self.resolution}), "timestep": None})
+
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """Atoms keep their places, or their shape where others surround them; see `Level`."""
+        return carry_atoms(now, target)
+
+
+class NetworkLevel(_AtomLevel):
+    """The region alone, by the network."""
+
+    name, title, rank = "nnp", "NNP", 10
+    meaning = "The ML region by the network, alone in vacuum."
+    resolution = "nnp"
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """The region and its link hydrogens; see `Level`."""
+        try:
+            atoms = view.region.select(structure)
+        except RegionError:
+            return 0
+        return len(atoms) + len(cut_bonds(structure, atoms))
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """What the network refuses; what is left out. See `Level`."""
+        blocking, atoms = _networks_refuse(structure, view.fragments[:1])
+        left = len(structure) - atoms
+        advice = f"{left:,} atoms around the region are left out: nothing screens its charges or holds it in place." if left and not blocking else ""
+        if isinstance(system.surroundings, Implicit):
+            advice += " The continuum water is left out."
+        if view.also:
+            advice += f" Only the first of {1 + len(view.also)} ML regions is seen."
+        return Limits(blocking, advice.strip())
+
+
+class HybridLevel(_AtomLevel):
+    """The region by the network, the rest by MM."""
+
+    name, title, rank = "nnp/mm", "NNP/MM", 20
+    meaning = "The ML region by the network, everything else by the force field."
+    resolution = "nnp/mm"
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """What the network or the force field refuses; see `Level`."""
+        blocking, atoms = _networks_refuse(structure, view.fragments)
+        if not blocking and atoms == len(structure):
+            blocking = "The region holds every atom, so that nothing is left for MM. Choose NNP, or a smaller region."
+        return Limits(
+            blocking or _forcefield_refuses(structure), "" if view.embedding == "electrostatic" else "The region feels its surroundings by MM charges."
+        )
+
+
+class MechanicsLevel(_AtomLevel):
+    """Everything by MM."""
+
+    name, title, rank = "mm", "MM", 30
+    meaning = "Everything by the force field."
+    resolution = "mm"
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """What the force field refuses; see `Level`."""
+        return Limits(_forcefield_refuses(structure), "Bonds neither form nor break, and charges do not respond to their surroundings.")
+
+
+class ContinuumLevel(_AtomLevel):
+    """The solute by MM, water as a continuum."""
+
+    name, title, rank = "mm-implicit", "MM implicit", 40
+    meaning = "The solute by the force field, in water as a continuum, whatever surrounds it otherwise."
+    resolution = "mm"
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """The solute; see `Level`."""
+        return int(Solute().mask(structure).sum())
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """Pockets and large solutes are refused; see `Level`."""
+        solute = self.particles(structure, view)
+        if isinstance(system.surroundings, Pocket):
+            return Limits("A pocket is cut out of its protein, and continuum water would need all of it. Choose MM, or set the system up without the protein.")
+        if not solute:
+            return Limits("There is no solute, just water and ions. Choose MM.")
+        if solute > LARGEST_IMPLICIT:
+            return Limits(
+                f"Continuum water is offered for up to {LARGEST_IMPLICIT:,} atoms, as every pair of them counts; this solute has {solute:,}. Choose MM."
+            )
+        left = len(structure) - solute
+        advice = (
+            f"{left:,} atoms of water and ions give way to a continuum: no single water can bridge or block."
+            if left
+            else "No single water can bridge or block."
+        )
+        return Limits(_forcefield_refuses(structure), advice)
+
+    def apply(self, recipe: Dynamics) -> Dynamics:
+        """The system in continuum water, all by MM; see `Level`."""
+        mm = super().apply(recipe)
+        if isinstance(mm.system.surroundings, Implicit):
+            return mm
+        return mm.model_copy(update={"system": mm.system.model_copy(update={"surroundings": Implicit()})})
+
+
+def levels() -> tuple[Level, ...]:
+    """All registered levels, the finest first; a plug-in that cannot be used is left out, as `level` says why."""
+    found = []
+    for name in plugins.names("studio.levels"):
+        try:
+            found.append(level(name))
+        except PluginError:
+            continue
+    return tuple(sorted(found, key=lambda one: (one.rank, one.name)))
+
+
+def level(name: str) -> Level:
+    """A level by name.
+
+    Args:
+        name: As registered.
+
+    Raises:
+        PluginError: No level has this name, or what has it is none.
+        MissingPackageError: Something that it needs is not installed.
+    """
+    found = plugins.load("studio.levels", name)()
+    if not isinstance(found, Level):
+        raise PluginError(f"The plug-in '{name}' is not a level: it lacks one of name, title, meaning, rank, particles, limits, apply, carry.")
+    return found
+
+
+def level_of(recipe: Dynamics) -> Level | None:
+    """The level that a recipe is at, the coarsest that changes nothing about it; none if there is no such level.
+
+    Args:
+        recipe: Any.
+    """
+    return next((one for one in reversed(levels()) if one.apply(recipe) == recipe), None)
+
+
+def carry_atoms(now: Structure, target: Structure) -> Carried:
+    """Positions from one set of atoms to another, atom by atom: by chain, residue and name.
+
+    Where all atoms of the target are there now, they keep their places (molecules whole, and in the present box). Where some
+    are missing, those that are there keep their shape, and are superposed as one on where the target has them.
+
+    Args:
+        now: At present positions.
+        target: What to start; further atoms at their last known positions.
+
+    Raises:
+        UnsupportedError: No atom is common, or atoms of another molecule would be overlapped.
+    """
+    ours, theirs = _common(now, target)
+    if not len(ours):
+        raise UnsupportedError("No atom of what runs now is part of what comes next. It starts from its prepared structure.")
+    part = now.take(ours)
+    together = MakeWhole(part)(part.positions, now.box)
+    if len(theirs) < len(target):
+        return _inserted(target, theirs, together)
+    return _kept(now, target, theirs, together if target.box is None else _in_place(part, together))
+
+
+def _in_place(part: Structure, together: Floats) -> Floats:
+    """Each molecule whole, in the image where its first atom is: what is periodic before and after does not jump."""
+    places = together.copy()
+    for atoms in part.molecules:
+        places[atoms] += part.positions[atoms[0]] - together[atoms[0]]
+    return places
+
+
+def _kept(now: Structure, target: Structure, theirs: Integers, places: Floats) -> Carried:
+    """Every atom of the target where it is now."""
+    if target.box is not None and now.box is not None:
+        target = replace(target, box=now.box)
+    positions = np.empty_like(target.positions)
+    positions[theirs] = places
+    left = len(now) - len(target)
+    rest = f"; {left:,} atoms around them were left behind" if left > 0 else ""
+    return Carried(target.with_positions(positions), f"All {len(target):,} atoms keep their places{rest}. Velocities are drawn anew.", len(target))
+
+
+def _inserted(target: Structure, theirs: Integers, places: Floats) -> Carried:
+    """Some atoms of the target in their present shape, superposed on where the target has them; waters make room."""
+    part = target.take(theirs)
+    fitted = _superposed(places, MakeWhole(part)(part.positions, target.box))
+    positions = target.positions.copy()
+    free = ~target.fixed[theirs]
+    positions[theirs[free]] = fitted[free]
+    moved = target.with_positions(positions)
+    inserted = np.zeros(len(target), dtype=np.bool_)
+    inserted[theirs] = True
+    _refuse_overlaps(moved, inserted)
+    cleared, pushed = _make_room(moved, inserted)
+    waters = f"; {pushed} water{'s' * (pushed != 1)} in the way made room" if pushed else ""
+    sentence = (
+        f"{len(theirs):,} of {len(target):,} atoms came along in their present shape, superposed on their last known surroundings{waters}. "
+        "Velocities are drawn anew."
+    )
+    return Carried(cleared, sentence, len(theirs))
+
+
+def _superposed(places: Floats, reference: Floats) -> Floats:
+    """`places` turned and shifted onto `reference`, least squares (Kabsch 1976, 10.1107/S0567739476001873)."""
+    centre, goal = places.mean(axis=0), reference.mean(axis=0)
+    left, _, right = np.linalg.svd((places - centre).T @ (reference - goal))
+    hand = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    return np.asarray((places - centre) @ (left * hand) @ right + goal)
+
+
+def _refuse_overlaps(moved: Structure, inserted: Flags) -> None:
+    """Refuse a shape that has no room among what is neither water nor part of it.
+
+    Raises:
+        UnsupportedError: Names the first atom that is overlapped.
+    """
+    heavy = moved.numbers > 1
+    others = heavy & ~inserted & Solute().mask(moved)
+    hosts = cut_bonds(moved, np.flatnonzero(inserted))[:, 1]
+    others[hosts] = False  # bonded to the region: the minimisation mends these
+    if not others.any():
+        return
+    near, _ = _nearest(moved, inserted & heavy, others)
+    hit = np.flatnonzero(others)[near < OVERLAP]
+    if len(hit):
+        raise UnsupportedError(
+            f"In its present shape the region would overlap with {len(hit)} atoms of its surroundings (first: {moved.label(int(hit[0]))}). "
+            "It starts from its prepared structure."
+        )
+
+
+def _make_room(moved: Structure, inserted: Flags) -> tuple[Structure, int]:
+    """Waters that an inserted atom came too close to, shifted away from it as a whole; the minimisation that follows does the rest."""
+    water = np.zeros(len(moved), dtype=np.bool_)
+    water[moved.atoms_of("water")] = True
+    water &= ~inserted & ~moved.fixed
+    if not water.any():
+        return moved, 0
+    distance, towards = _nearest(moved, inserted, water)
+    atoms = np.flatnonzero(water)
+    close = distance < CROWDED
+    positions, pushed = moved.positions.copy(), np.unique(moved.residue_index[atoms[close]])
+    for residue in pushed:
+        whole = moved.residue_index == residue
+        rows = np.flatnonzero(close & whole[atoms])
+        nearest = rows[np.argmin(distance[rows])]
+        away = -towards[nearest] / max(float(distance[nearest]), 1e-6)
+        positions[whole] += away * (CLEARANCE - distance[nearest])
+    return moved.with_positions(positions), len(pushed)
+
+
+def _nearest(structure: Structure, core: Flags, others: Flags) -> tuple[Floats, Floats]:
+    """From each of `others` to the nearest core atom: distance (m,) and vector (m, 3), nm, nearest image."""
+    from scipy.spatial import cKDTree
+
+    images = structure.positions[core]
+    if structure.box is not None:
+        shifts = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3) @ structure.box
+        images = (images[None] + shifts[:, None]).reshape(-1, 3)
+    distance, index = cKDTree(images).query(structure.positions[others])
+    return np.asarray(distance), np.asarray(images[index] - structure.positions[others])
+
+
+def _common(now: Structure, target: Structure) -> tuple[Integers, Integers]:
+    """Rows in `now` and rows in `target` of the atoms that are in both, in the order of the target."""
+    ours = {key: index for index, key in enumerate(_identities(now))}
+    pairs = [(ours[key], index) for index, key in enumerate(_identities(target)) if key in ours]
+    both: Integers = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _identities(structure: Structure) -> list[tuple[str, str, str, int, str, int, int]]:
+    """What makes each atom the same atom in another structure; equal names are told apart by their order."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    residues = []
+    for residue in structure.residues:
+        key = (residue.chain, residue.number, residue.name)
+        residues.append((*key, seen[key]))
+        seen[key] += 1
+    twins: Counter[tuple[int, str]] = Counter()
+    found = []
+    for name, number, index in zip(structure.names, structure.numbers.tolist(), structure.residue_index.tolist(), strict=True):
+        found.append((*residues[index], name, number, twins[index, name]))
+        twins[index, name] += 1
+    return found
+
+
+def _networks_refuse(structure: Structure, fragments: Sequence[MLFragment]) -> tuple[str, int]:
+    """Why a network cannot describe its region (empty if all can), and how many atoms the regions have."""
+    atoms = 0
+    for fragment in fragments:
+        card = describe(structure, fragment.region, fragment.charge, fragment.multiplicity)
+        ability = card.ability(fragment.potential)
+        if card.refusal or (ability is not None and ability.state not in ("ready", "needs download")):
+            return card.refusal or (ability.reason if ability else ""), atoms
+        atoms += len(card.atoms)
+    return "", atoms
+
+
+def _forcefield_refuses(structure: Structure) -> str:
+    """Why the force field cannot describe the small molecules, as far as can be seen without it."""
+    ligand = structure.atoms_of("ligand")
+    foreign = ligand[~np.isin(structure.numbers[ligand], list(ELEMENTS.values()))]
+    if len(foreign):
+        return (
+            f"The force field for small molecules does not know the element of {structure.label(int(foreign[0]))}; it knows {' '.join(ELEMENTS)}. Choose NNP."
+        )
+    if structure.multiplicity != 1:
+        return f"The force field describes closed shells only; this system has multiplicity {structure.multiplicity}. Choose NNP."
+    return ""

@@ -1,0 +1,139 @@
+// The live 3D view, part 2 of 6: one molecule on the stage - what each kind of atom looks like, and how far a pointer reaches for it.
+
+const THEMES = {
+  light: { background: "#f6f8fa", cartoon: "#c3cedb", carbon: "#8796a8", water: "#9cc3e6", ligand: "#4b5563", ink: "#334155", picked: "#7c3aed", warned: "#d55e00" },
+  dark: { background: "#10151c", cartoon: "#46566a", carbon: "#8a9bb0", water: "#3f6d96", ligand: "#93a4b8", ink: "#c9d4e0", picked: "#fde047", warned: "#f97316" },
+};
+// colours of the plots, told apart by every kind of colour vision
+const OVERLAY_COLOURS = { dark: ["#e69f00", "#1fb487", "#56b4e9", "#d98bb5"], light: ["#a86400", "#007a58", "#1f78b4", "#a8457d"] };
+const HIDDEN = { all: "", polar: "", none: " and not hydrogen" };
+const HIDDEN_IN_PROTEIN = { all: "", polar: " and (not hydrogen or polarh)", none: " and not hydrogen" };
+const FOCUS = { "ball+stick": { radius: 0.17, aspectRatio: 1.8, multipleBond: "symmetric" }, licorice: { radius: 0.2 }, spacefill: {} };
+const REACH = { "ball+stick": 0.45, licorice: 0.4, spacefill: 1.5, line: 0.4, cartoon: 0.9 }; // angstrom around an atom that count as its own
+
+/** Atom indices as an NGL selection; ranges of none select none. */
+const atoms = (indices, but = "") => (indices?.length ? `@${indices.join(",")}${but && ` and (${but.replace(/^ and /, "")})`}` : "none");
+const element = (carbon) => ({ colorScheme: "element", colorValue: carbon });
+const plain = (colour) => ({ colorScheme: "uniform", colorValue: colour });
+
+class Cell {
+  constructor(view, scene, index) {
+    Object.assign(this, { view, scene, index, component: null, looks: {}, reach: null });
+  }
+
+  async load() {
+    const blob = new Blob([this.scene.pdb], { type: "text/plain" });
+    this.component = await this.view.stage.loadFile(blob, { ext: "pdb", defaultRepresentation: false, asTrajectory: false, firstModelOnly: true });
+    return this;
+  }
+
+  get size() {
+    return this.component.structure.atomCount;
+  }
+
+  /** Where an atom is now, in the molecule's own coordinates, angstrom. */
+  position(atom) {
+    const { x, y, z } = this.component.structure.atomStore;
+    return new this.view.NGL.Vector3(x[atom], y[atom], z[atom]);
+  }
+
+  /** The middle of what is looked at. */
+  middle(indices = this.scene.focus) {
+    const sum = indices.reduce((total, atom) => total.add(this.position(atom)), new this.view.NGL.Vector3());
+    return indices.length ? sum.divideScalar(indices.length) : this.component.structure.atomCenter();
+  }
+
+  /** An atom in words, as `Structure.label` says it. */
+  label(atom) {
+    const proxy = this.component.structure.getAtomProxy(atom);
+    return `${proxy.element} ${proxy.atomname} of ${proxy.resname} ${proxy.chainname}${proxy.resno}${proxy.inscode ?? ""} (atom ${atom + 1})`;
+  }
+
+  /** Say for every kind of atom how it looks. */
+  draw() {
+    const { scene, view } = this, { host, theme } = view;
+    const own = view.overlaid ? view.overlayColour(this.index) : null;
+    const [look, hydrogens] = [host.get("look"), host.get("hydrogens")];
+    const alone = !scene.ligand.length && look !== "auto"; // without a ligand, the focus itself takes the look
+    this.component.removeAllRepresentations();
+    Object.assign(this, { looks: {}, reach: new Float32Array(this.size) });
+    if (host.get("cartoon")) {
+      this.add("cartoon", "cartoon", atoms(scene.protein), { ...plain(own ?? theme.cartoon), quality: "low", radiusScale: 0.6, aspectRatio: 4.5 }, atoms(scene.protein, ".CA"));
+    }
+    if (!alone) {
+      const kind = scene.mobile.length > 1500 ? "line" : "licorice";
+      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...element(own ?? theme.carbon), radius: 0.13 });
+    }
+    if (host.get("water")) this.add("water", "line", atoms(scene.water, HIDDEN[hydrogens]), plain(theme.water));
+    const shown = alone ? scene.focus : scene.ligand;
+    const kind = look === "auto" ? "ball+stick" : look;
+    this.add("ligand", kind, atoms(shown, HIDDEN[hydrogens]), { ...element(own ?? theme.ligand), ...FOCUS[kind] });
+    this.drawSurface();
+    this.outline();
+  }
+
+  add(name, kind, sele, looks, touched = sele) {
+    if (sele === "none") return;
+    this.looks[name] = this.component.addRepresentation(kind, { sele, multipleBond: "off", ...looks });
+    const set = this.component.structure.getAtomSet(new this.view.NGL.Selection(touched));
+    set.forEach((atom) => (this.reach[atom] = REACH[kind]));
+  }
+
+  /** The protein's surface, thin enough to see what lies behind. It is made anew only when the atoms rest, as it is slow. */
+  drawSurface() {
+    this.remove("surface");
+    if (!this.view.host.get("surface") || !this.scene.protein.length) return;
+    const looks = { surfaceType: "av", probeRadius: 1.4, scaleFactor: 1.2, opacity: 0.3, side: "front", useWorker: false, ...plain(this.view.theme.cartoon) };
+    this.looks.surface = this.component.addRepresentation("surface", { sele: atoms(this.scene.protein), ...looks });
+  }
+
+  remove(name) {
+    if (this.looks[name]) this.component.removeRepresentation(this.looks[name]);
+    delete this.looks[name];
+  }
+
+  /** The ML region glows and doubtful atoms are outlined: the far side of a thicker molecule, in one colour. */
+  outline() {
+    const { host, theme } = this.view, marked = host.get("marked_cell") === this.index, full = host.get("look") === "spacefill";
+    const glow = this.index === 0 ? host.get("highlight") : this.scene.highlight;
+    const outlines = { glow: [glow, host.get("accent"), 0.34], warned: [marked ? host.get("warned") : [], theme.warned, 0.42] };
+    for (const [name, [indices, colour, radius]] of Object.entries(outlines)) {
+      this.remove(name);
+      const shape = full ? { radiusScale: 0.8 + radius } : { radius, multipleBond: "off", radialSegments: 12 };
+      const looks = { ...plain(colour), ...shape, disableImpostor: true, side: "back", sphereDetail: 1 };
+      const sele = atoms(indices, HIDDEN[host.get("hydrogens")]);
+      if (sele !== "none") this.looks[name] = this.component.addRepresentation(full ? "spacefill" : "licorice", { sele, ...looks });
+    }
+  }
+
+  move(positions) {
+    this.component.structure.updatePosition(positions);
+    for (const name of ["glow", "warned"]) {
+      for (const buffer of this.looks[name]?.repr.bufferList ?? []) buffer.updateNormals = true; // or NGL leaves the spheres of a mesh behind
+    }
+    for (const [name, look] of Object.entries(this.looks)) if (name !== "surface") look.update({ position: true });
+    this.view.stage.viewer.requestRender();
+  }
+
+  /** The direction, of many on a sphere, along which the fewest atoms stand before the focus and in which it spreads least. */
+  clearest() {
+    const { focus, protein } = this.scene;
+    const centre = this.middle().toArray();
+    const { x, y, z } = this.component.structure.atomStore;
+    const from = (atom) => [x[atom] - centre[0], y[atom] - centre[1], z[atom] - centre[2]];
+    const own = focus.map(from);
+    const reach = Math.max(...own.map((v) => v[0] ** 2 + v[1] ** 2 + v[2] ** 2));
+    const others = protein.map(from);
+    const along = (v, d) => v[0] * d[0] + v[1] * d[1] + v[2] * d[2];
+    const cost = (d) => {
+      const inFront = others.filter((v) => along(v, d) > 0 && along(v, v) - along(v, d) ** 2 < reach).length;
+      return inFront / (others.length || 1) + own.reduce((sum, v) => sum + along(v, d) ** 2, 0) / (own.length * reach || 1);
+    };
+    const directions = Array.from({ length: 200 }, (_, k) => {
+      const [height, angle] = [1 - (2 * k + 1) / 200, k * Math.PI * (3 - Math.sqrt(5))]; // a Fibonacci spiral covers the sphere evenly
+      const radius = Math.sqrt(1 - height * height);
+      return [radius * Math.cos(angle), radius * Math.sin(angle), height];
+    });
+    return new this.view.NGL.Vector3(...directions.reduce((best, d) => (cost(d) < cost(best) ? d : best)));
+  }
+}
