@@ -14,7 +14,7 @@ from param.parameterized import Event
 
 from studio.errors import StructureError
 from studio.io import contents
-from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, ending_of
+from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, known_ending
 from studio.io.records import Record
 from studio.system import FromFile, Source
 from widgets.alerts import Guard
@@ -85,10 +85,7 @@ class FileForm:
             StructureError: It cannot be understood; the one before stays chosen.
             StorageError: It cannot be read.
         """
-        ending, known = ending_of(path.name), SMALL_ENDINGS + PDB_ENDINGS + CIF_ENDINGS
-        if ending not in known:
-            raise StructureError(f"'{path.name}' ends in '{ending}', which is not a known format. Expected one of {' '.join(known)}.")
-        small = ending in SMALL_ENDINGS
+        small = known_ending(path, SMALL_ENDINGS + PDB_ENDINGS + CIF_ENDINGS) in SMALL_ENDINGS
         records = await asyncio.to_thread(contents, path) if small else ()
         self.path, self.records, self.index, self.name = path, records, index, path.name
         self.ligand.visible = not small
@@ -138,7 +135,7 @@ class FileForm:
         path = Path(source.path)
         if path != self.path:
             self.path, self.name, self.records = path, path.name, ()
-            self.ligand.visible = ending_of(path.name) not in SMALL_ENDINGS
+            self.ligand.visible = known_ending(path.name) not in SMALL_ENDINGS
         self.index = source.index
         self.fill_ligand(source.ligand_smiles or "")
         self._list()
@@ -154,7 +151,7 @@ class FileForm:
     @property
     def small(self) -> bool:
         """The file holds small molecules only."""
-        return ending_of(self.name) in SMALL_ENDINGS
+        return known_ending(self.name) in SMALL_ENDINGS
 
     def _list(self) -> None:
         """Show the file, and those of its molecules that the filter lets through."""

@@ -61,7 +61,7 @@ def read(
         StorageError: There is no such file, or it may not be read.
     """
     path = Path(path)
-    ending = _known_ending(path, SMALL_ENDINGS + PDB_ENDINGS + CIF_ENDINGS)
+    ending = known_ending(path, SMALL_ENDINGS + PDB_ENDINGS + CIF_ENDINGS)
     text = _text_of(path, max_megabytes)
     if ending in SMALL_ENDINGS:
         structure = _read_small(text, path.name, ending, index, seed)
@@ -84,15 +84,19 @@ def contents(path: str | Path, max_megabytes: float = MAX_MEGABYTES) -> tuple[Re
         StorageError: There is no such file, or it may not be read.
     """
     path = Path(path)
-    layout: Layout = "mol2" if _known_ending(path, SMALL_ENDINGS) in MOL2_ENDINGS else "sdf"
+    layout: Layout = "mol2" if known_ending(path, SMALL_ENDINGS) in MOL2_ENDINGS else "sdf"
     return listed(_text_of(path, max_megabytes), path.name, layout)
 
 
-def _known_ending(path: Path, known: tuple[str, ...]) -> str:
-    """The ending of a file.
+def known_ending(path: Path, known: tuple[str, ...]) -> str:
+    """The ending of a file's name.
+
+    Args:
+        path: The file.
+        known: Endings that are read.
 
     Raises:
-        StructureError: Not one of those known.
+        StructureError: Not one of those.
     """
     ending = ending_of(path.name)
     if not ending:
