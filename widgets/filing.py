@@ -14,7 +14,7 @@ from param.parameterized import Event
 
 from studio.errors import StructureError
 from studio.io import contents
-from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, known_ending
+from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, ending_of, known_ending
 from studio.io.records import Record
 from studio.system import FromFile, Source
 from widgets.alerts import Guard
@@ -135,7 +135,7 @@ class FileForm:
         path = Path(source.path)
         if path != self.path:
             self.path, self.name, self.records = path, path.name, ()
-            self.ligand.visible = known_ending(path.name) not in SMALL_ENDINGS
+            self.ligand.visible = ending_of(path.name) not in SMALL_ENDINGS
         self.index = source.index
         self.fill_ligand(source.ligand_smiles or "")
         self._list()
@@ -151,7 +151,7 @@ class FileForm:
     @property
     def small(self) -> bool:
         """The file holds small molecules only."""
-        return known_ending(self.name) in SMALL_ENDINGS
+        return ending_of(self.name) in SMALL_ENDINGS
 
     def _list(self) -> None:
         """Show the file, and those of its molecules that the filter lets through."""
