@@ -17,6 +17,32 @@ TARGET = Path(__file__).with_name("studio.webp")
 SIZE, WIDTH = {"width": 1280, "height": 800}, 960
 SHOT_MS = 120
 PREPARING = 300.0
+PROTEIN = (
+    "VAL",
+    "LEU",
+    "GLY",
+    "ALA",
+    "LYS",
+    "GLU",
+    "ASP",
+    "ARG",
+    "ASN",
+    "GLN",
+    "SER",
+    "THR",
+    "PRO",
+    "HIS",
+    "TYR",
+    "PHE",
+    "TRP",
+    "MET",
+    "CYS",
+    "ILE",
+    "HOH",
+    "ACE",
+    "NME",
+)
+"""What is not the ligand."""
 
 
 class Film:
@@ -48,14 +74,27 @@ def story(page: Page, film: Film) -> None:
     wait_until(playing.count, page, PREPARING)
     film.roll(10)
     page.get_by_role("button", name="Pull").first.click()
-    atom = page.evaluate("() => { const { focus } = studioViewer.cells[0].scene; return studioViewer.place(focus[0]); }")
-    page.mouse.move(atom["x"], atom["y"])
+    atom = grip(page)
     page.mouse.down()
     for step in range(16):
         page.mouse.move(atom["x"] - 7 * step, atom["y"] - 4 * step)
         film.roll(1)
     page.mouse.up()
     film.roll(6)
+
+
+def grip(page: Page) -> dict[str, float]:
+    """Where an atom of the ligand is that nothing stands before; the mouse is over it."""
+    box = page.locator(".studio-viewer canvas").bounding_box()
+    inside = page.evaluate("() => studioViewer.cells[0].scene.ligand.map((atom) => studioViewer.place(atom))")
+    places = [{"x": box["x"] + each["x"], "y": box["y"] + each["y"]} for each in inside]
+    for place in places:
+        page.mouse.move(place["x"], place["y"])
+        page.wait_for_timeout(150)
+        tip = page.locator(".tip")
+        if tip.is_visible() and not any(name in tip.inner_text() for name in PROTEIN):
+            return place
+    return places[0]
 
 
 def main() -> None:
