@@ -5,6 +5,7 @@ Knows requests and cookies; must not know what is behind the doors. Never logs o
 
 import asyncio
 import hmac
+import logging
 import secrets
 import sys
 from collections import defaultdict, deque
@@ -14,6 +15,7 @@ from typing import Any
 import bokeh.server.auth_provider
 import jinja2
 import panel as pn
+from bokeh.protocol.exceptions import ProtocolError
 from bokeh.server.urls import per_app_patterns
 from panel.io.resources import COMPONENT_PATH
 from panel.io.server import ComponentResourceHandler
@@ -22,6 +24,8 @@ from tornado.websocket import WebSocketHandler
 
 from widgets.desk import static
 from widgets.viewer import NGL_ROUTE, PromptSocket
+
+logger = logging.getLogger(__name__)
 
 LOGIN = "/login"
 LECTURE = "/lecture"
@@ -150,6 +154,14 @@ def _user(handler: RequestHandler) -> str | None:
 
 class Socket(PromptSocket):
     """A websocket for pages of this server only, also where any name of the server is right."""
+
+    def open(self) -> None:
+        """Accept the connection; a stranger's is closed in a line, not with a traceback for each."""
+        try:
+            super().open()
+        except (ProtocolError, ValueError) as problem:
+            logger.info("a connection was refused: %s", type(problem).__name__)
+            self.close()
 
     def check_origin(self, origin: str) -> bool:
         """Whether the page that asks came from here.
