@@ -75,7 +75,9 @@ class Place:
             library: Where the place is.
             discard: The run came to nothing: take its entry out.
         """
-        _leaving[self.entry.folder] = janitor.submit(self._leave, library, discard)
+        folder = self.entry.folder
+        _leaving[folder] = leaving = janitor.submit(self._leave, library, discard)
+        leaving.add_done_callback(lambda _done: _leaving.pop(folder, None))
 
     def _leave(self, library: Library, discard: bool) -> None:
         self.run.close()
@@ -165,7 +167,7 @@ class Opening:
         if kept is not None:
             return kept
         entry = self._library.get(wish.number) if wish.number is not None else self._library.new(wish.recipe, wish.title, self._owner)
-        leaving = _leaving.pop(entry.folder, None)
+        leaving = _leaving.get(entry.folder)
         if leaving is not None:
             wait((leaving,), LEAVING_SECONDS)
         claim = self._library.claim(entry.id)
