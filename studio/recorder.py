@@ -59,7 +59,7 @@ class Recorder:
             if not (folder / STRUCTURE).exists():
                 store.save(structure, folder / STRUCTURE)
                 (folder / TOPOLOGY).write_text(to_pdb(structure), encoding="utf-8")
-            (folder / RECIPE).write_text(recipe + "\n", encoding="utf-8")
+            write_whole(folder / RECIPE, (recipe + "\n").encode())
         self._last = _last_step(folder / ENERGIES)
         self._aside: list[Path] = []
 

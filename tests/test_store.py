@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from studio.errors import SettingsError, StorageError, UnsupportedError
 from studio.frame import Frame, LocalFrames
 from studio.hybrid.view import View
-from studio.levels import level
+from studio.levels import Carried, level
 from studio.library import Library
 from studio.recipes.dynamics import Dynamics
 from studio.region import Atoms
@@ -200,6 +201,8 @@ def test_another_level_takes_the_atoms_along_and_goes_back_to_the_same_surroundi
     document.store.take(frame(alone.structure))
     back = document.open(document.store.turn(level("nnp/mm")))
     assert len(back.given) == len(whole)
+    moved = np.linalg.norm(back.given.positions[9:] - whole.positions[9:], axis=1)
+    assert np.median(moved) == pytest.approx(0.01 * np.sqrt(3), abs=1e-4), "the waters are where they were last, not where they began"
     assert (document.store.recipe.system, document.store.recipe.view.resolution) == (boxed, "nnp/mm")
 
 
@@ -309,3 +312,58 @@ def test_the_store_takes_any_place_like_a_run(document):
     assert again.run is place.run
     assert len(document.runs) == 1
     assert not place.run.closed.is_set()
+
+
+def test_a_slow_turn_of_the_dial_does_not_come_back_over_a_later_wish(document):
+    first = document.open(document.store.open(ETHANOL, "first"))
+
+    def carry(now, _target):
+        time.sleep(0.5)
+        return Carried(now, "All came along.", len(now))
+
+    slow = SimpleNamespace(apply=lambda home: home.model_copy(update={"seed": 7}), carry=carry)
+
+    async def both():
+        turning = asyncio.create_task(document.store.turn(slow))
+        await asyncio.sleep(0.1)
+        await document.store.open(OTHER, "second")
+        await turning
+
+    run(both())
+    assert document.store._opening.wish.title == "second"
+    assert [each.recipe.seed for each in document.runs] == [0, 0]
+    assert first.recipe == ETHANOL
+
+
+@pytest.mark.parametrize("leave", ["cancel", "close"])
+def test_what_is_called_off_while_atoms_are_taken_along_never_starts(document, leave):
+    document.open(document.store.open(ETHANOL, "first"))
+    slow = SimpleNamespace(apply=lambda home: home, carry=lambda now, _target: (time.sleep(0.3), Carried(now, "", 0))[1])
+
+    async def scene():
+        turning = asyncio.create_task(document.store.turn(slow))
+        await asyncio.sleep(0.1)
+        getattr(document.store, leave)()
+        await turning
+
+    run(scene())
+    assert len(document.runs) == 1
+    assert document.store._opening.wish is None
+
+
+def test_a_worker_that_cannot_be_had_leaves_no_trace(document):
+    def refuse(_recipe, _structure, _folder):
+        raise StorageError("No room.")
+
+    document.store._opening._launch = refuse
+    with pytest.raises(StorageError, match="No room"):
+        run(document.store.open(ETHANOL, "first"))
+    assert document.library.entries() == ()
+    assert document.store.pending is None
+
+
+def test_looking_back_at_nothing_does_not_stop_the_run(document):
+    played = document.open(document.store.open(ETHANOL, "first"))
+    with pytest.raises((UnsupportedError, StorageError)):
+        run(document.store.replay())
+    assert played.told[-1] == "play"

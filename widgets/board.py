@@ -169,7 +169,8 @@ class Board:
             self._end(column)
         self.columns = self._cells = ()
         if self._before is not None:
-            self.plots.resume(self._before)
+            if self.store.run is self._run:  # else the plots are another run's already
+                self.plots.resume(self._before)
             self._before = None
         self.plots.mark(None)
         self.viewer.pane.overlay = False
@@ -420,7 +421,7 @@ class Board:
     def _end(self, column: Column) -> None:
         place, column.place, column.run = column.place, None, None
         if place is not None:
-            place.leave(self.store.library, discard=column.new and bool(column.problem))
+            place.leave(self.store.library, discard=column.new and place.run.structure is None)
 
     def _close(self, column: Column) -> None:
         """End a worker that the board started, and give its place back, at once."""

@@ -161,6 +161,7 @@ class Audience:
         self._watch = None
         if not self._cells:
             self._desk.close()
+            _audiences.pop(self._desk, None)
         elif max(cell.heard for cell in self._cells) + SILENCE <= monotonic():
             self._desk.rest()
 

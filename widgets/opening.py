@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,11 +135,12 @@ class Opening:
         """
         self.drop()
         self.wish = wish
+        place = None
         try:
             place = await asyncio.to_thread(self._begin, wish)
-        except StudioError:
-            self.wish = self.wish if self.wish is not wish else None
-            raise
+        finally:
+            if place is None and self.wish is wish:
+                self.wish = None
         if self.wish is wish:
             self.place = place
         else:  # overtaken by a later wish
@@ -170,9 +172,11 @@ class Opening:
         leaving = _leaving.get(entry.folder)
         if leaving is not None:
             wait((leaving,), LEAVING_SECONDS)
-        claim = self._library.claim(entry.id)
-        try:
-            return Place(self._launch(self._library.recipe_of(entry.id), wish.structure, entry.folder), entry, claim)
-        except StudioError:
-            claim.release()
-            raise
+        with ExitStack() as undo:
+            if wish.number is None:
+                undo.callback(self._library.discard, entry.id)
+            claim = self._library.claim(entry.id)
+            undo.callback(claim.release)
+            place = Place(self._launch(self._library.recipe_of(entry.id), wish.structure, entry.folder), entry, claim)
+            undo.pop_all()
+        return place

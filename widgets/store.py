@@ -91,6 +91,8 @@ class Store(param.Parameterized):
         self._opening = Opening(self.library, owner, launch, kept)
         self._place: Place | None = None
         self._resume = self._go_on_live = False
+        self._ticket = 0
+        self._closed = False
         self._wholes: dict[str, Structure] = {}
         self._booked = 0.0
 
@@ -104,7 +106,8 @@ class Store(param.Parameterized):
             title: Name of the system for people; the present one when left out.
             structure: Where to start; the prepared structure of the same system, if it was seen before, when left out.
         """
-        await self._grant(Wish(recipe, title or self.title, self._whole_of(recipe) if structure is None else structure, home=recipe))
+        wish = Wish(recipe, title or self.title, self._whole_of(recipe) if structure is None else structure, home=recipe)
+        await self._grant(wish, self._wished())
 
     async def reopen(self, number: int) -> None:
         """Show a run of the library where it ended; it goes on when played.
@@ -115,10 +118,11 @@ class Store(param.Parameterized):
         Raises:
             StudioError: There is no such run, others play it, or its recipe cannot be read.
         """
+        ticket = self._wished()
         recipe, entry = await asyncio.to_thread(lambda: (self.library.recipe_of(number), self.library.get(number)))
         if not isinstance(recipe, Dynamics):
             raise UnsupportedError(f"Run {number} is a {entry.kind}, which has no live view. Use `potential-studio runs show {number}`.")
-        await self._grant(Wish(recipe, entry.title, None, number, play=False, home=recipe))
+        await self._grant(Wish(recipe, entry.title, None, number, play=False, home=recipe), ticket)
 
     async def turn(self, level: Level) -> None:
         """See the present system at another level; atoms that both have come along as they are.
@@ -126,9 +130,11 @@ class Store(param.Parameterized):
         Args:
             level: The level.
         """
-        if self.home is not None:
-            recipe = level.apply(self.home)
-            await self._grant(Wish(recipe, self.title, await self._carried(level, recipe), home=self.home))
+        ticket, home, title = self._wished(), self.home, self.title
+        if home is not None:
+            recipe = level.apply(home)
+            structure = await self._carried(level, recipe, ticket)
+            await self._grant(Wish(recipe, title, structure, home=home), ticket)
 
     async def revise(self, recipe: Dynamics) -> None:
         """See the present atoms in another way - another region, potential, time step; they stay where they are.
@@ -136,15 +142,16 @@ class Store(param.Parameterized):
         Args:
             recipe: Of the same system.
         """
-        home = self.home or recipe
+        ticket, home, title = self._wished(), self.home or recipe, self.title
         at_home = self.recipe is None or home.system == self.recipe.system
         view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
         settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
-        structure = await self._carried(self.level, recipe) if self.level is not None else self._whole_of(recipe)
-        await self._grant(Wish(recipe, self.title, structure, home=home.model_copy(update=settings)))
+        structure = await self._carried(self.level, recipe, ticket) if self.level is not None else self._whole_of(recipe)
+        await self._grant(Wish(recipe, title, structure, home=home.model_copy(update=settings)), ticket)
 
     def cancel(self) -> None:
         """Forget the run that is being prepared; the present one goes on."""
+        self._wished()
         self._opening.drop()
         self.pending = None
         self._go_on()
@@ -280,19 +287,24 @@ class Store(param.Parameterized):
         entry = self.entry
         if entry is None:
             return
-        self._go_on_live = self.status.state == "playing"
+        self._go_on_live = self._go_on_live or self.status.state == "playing"
         self.pause()
-        replay = await asyncio.to_thread(Replay, entry.folder)
-        if entry is not self.entry:  # another run was opened meanwhile
-            return
-        if not len(replay):
-            raise UnsupportedError("Nothing of this run is recorded yet. Let it play for a moment first.")
-        self.player = Player(replay)
+        player = None
+        try:
+            replay = await asyncio.to_thread(Replay, entry.folder)
+            if not len(replay):
+                raise UnsupportedError("Nothing of this run is recorded yet. Let it play for a moment first.")
+            player = Player(replay)
+        finally:
+            if entry is self.entry:  # else another run was opened meanwhile
+                self.player = player
+                if player is None:
+                    self._go_on_with_it()
 
     def live(self) -> None:
         """Show the live run again; it goes on if it did."""
-        if self.player is not None and self._go_on_live and self.run is not None:
-            self.run.play()
+        if self.player is not None:
+            self._go_on_with_it()
         self.player, self._go_on_live = None, False
 
     @property
@@ -328,7 +340,8 @@ class Store(param.Parameterized):
             self.speeds[self.level.name] = frame.speed
 
     def close(self) -> None:
-        """End the workers of this document, in the background."""
+        """End the workers of this document, in the background; what is still on its way comes to nothing."""
+        self._closed = True
         self._opening.drop()
         if self._place is not None:
             self._place.leave(self.library)
@@ -347,20 +360,34 @@ class Store(param.Parameterized):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _grant(self, wish: Wish) -> None:
+    async def _grant(self, wish: Wish, ticket: int) -> None:
+        if ticket != self._ticket or self._closed:
+            return
         self._resume = self._resume or self.status.state == "playing"
         if self.run is not None and self.status.state == "playing":
             self.run.pause()
         self.pending = Status("preparing", "Starting the worker")
+        begun = False
         try:
             await self._opening.begin(wish)
-        except StudioError:
-            if self._opening.wish is None:
+            begun = True
+        finally:
+            if not begun and self._opening.wish is None:
                 self.pending = None
                 self._go_on()
-            raise
 
-    async def _carried(self, level: Level, recipe: Dynamics) -> Structure | None:
+    def _wished(self) -> int:
+        """The number of a new wish: what was wished before is late from now on."""
+        self._ticket += 1
+        return self._ticket
+
+    def _go_on_with_it(self) -> None:
+        """The live run goes on, if it did before it was looked back at."""
+        if self._go_on_live and self.run is not None:
+            self.run.play()
+        self._go_on_live = False
+
+    async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
         """The present atoms as another level has them; if nothing can come along, that level's own start."""
         now = self.now()
         if now is None:
@@ -374,7 +401,8 @@ class Store(param.Parameterized):
             self.carried = str(problem)
             return target
         finally:
-            self.pending = None
+            if ticket == self._ticket:
+                self.pending = None
         self.carried = (
             f"{carried.sentence} They are relaxed briefly."
             if recipe.view.resolution != "nnp"
@@ -394,8 +422,8 @@ class Store(param.Parameterized):
 
     def _adopt(self, wish: Wish, place: Place, structure: Structure, status: Status) -> None:
         old, self._place = self._place, place
-        self._resume, self.frame = False, None
-        self._remember(wish.recipe, structure)
+        self._remember(wish.recipe, structure)  # while the newest frame is that of the run before
+        self._resume, self._go_on_live, self.frame = False, False, None
         self.param.update(
             recipe=wish.recipe, home=wish.home or wish.recipe, title=wish.title, run=place.run, entry=place.entry, structure=structure, status=status,
             pending=None, refusal=None, doubts=(), player=None, picks=(), observables=(), restraints=wish.recipe.restraints, shelf=self.shelf + 1,
@@ -443,10 +471,11 @@ class Store(param.Parameterized):
             return
         self._booked = now
         time = self.frame.time if self.frame is not None and self.player is None else None
-        janitor.submit(self._note, self.entry.id, self.status.state, time)
+        atoms = len(self.structure) if self.structure is not None else None
+        janitor.submit(self._note, self.entry.id, self.status.state, time, atoms, self.temperature)
 
-    def _note(self, number: int, status: str, time_ps: float | None) -> None:
+    def _note(self, number: int, status: str, time_ps: float | None, atoms: int | None, kelvin: float) -> None:
         try:
-            self.library.update(number, status=status, time_ps=time_ps, atoms=len(self.structure) if self.structure else None, temperature=self.temperature)
+            self.library.update(number, status=status, time_ps=time_ps, atoms=atoms, temperature=kelvin)
         except StudioError as problem:  # the run itself is not touched
             logger.warning("the library could not be written: %s", problem)
