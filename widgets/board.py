@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.compare import Account
 from studio.entry import Entry
-from studio.errors import SettingsError, StudioError, WorkerError
+from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
 from studio.observables import Angle, Dihedral, Distance, Observable
 from studio.recipes.dynamics import Dynamics
@@ -59,6 +59,7 @@ class Board:
         self.playing, self.following, self.time, self.pace = False, False, 0.0, PACE
         self._cells: tuple[Column, ...] = ()
         self._overlays: dict[int, Overlay] = {}
+        self._visits = 0
         self._before: dict[str, Series] | None = None
         self._run: Run | None = None
         self._resume, self._staging, self._clock, self._ticket = False, False, monotonic(), 0
@@ -105,13 +106,14 @@ class Board:
             Its number; the caller puts it among the compared.
 
         Raises:
-            StudioError: There is no room for another run.
+            StudioError: There is no room for another run, or the board was left meanwhile.
         """
+        visit = self._visits
         entry = await asyncio.to_thread(self.store.library.new, recipe, title, self.store.owner)
         column = Column(entry.id, note=note, new=True)
         await asyncio.to_thread(column.load, self.store.library, self.store.owner)
         try:
-            await self._animate(column, structure)
+            await self._animate(column, structure, visit)
         except StudioError:
             await asyncio.to_thread(self.store.library.discard, entry.id)
             raise
@@ -128,14 +130,14 @@ class Board:
         Raises:
             StudioError: It is played elsewhere, or there is no room for another worker.
         """
-        column = self.column(number)
+        column, visit = self.column(number), self._visits
         if column.run is not None and not column.problem:
             return
         await asyncio.to_thread(self._close, column)
         column.replay = column.gauge = None
         await asyncio.to_thread(column.load, self.store.library, self.store.owner)
         column.problem = ""
-        await self._animate(column, None)
+        await self._animate(column, None, visit)
         self.playing = self.following = True
 
     def column(self, number: int) -> Column:
@@ -164,6 +166,7 @@ class Board:
     def leave(self) -> None:
         """Give the view and the plots back; workers that the board started end."""
         self._ticket += 1
+        self._visits += 1
         on_board = next((column for column in self.columns if column.number == self.present), None)
         for column in self.columns:
             self._end(column)
@@ -401,13 +404,16 @@ class Board:
         if column.loaded:
             self.plots.add(fresh, str(column.number))
 
-    async def _animate(self, column: Column, structure: Structure | None) -> None:
-        """Start a worker for a column."""
+    async def _animate(self, column: Column, structure: Structure | None, visit: int) -> None:
+        """Start a worker for a column, unless the board is left before it is there."""
         entry, recipe = column.entry, column.recipe
         if entry is None or recipe is None:
             raise SettingsError(column.problem)
         place = await asyncio.to_thread(self._begin_place, entry, recipe, structure)
         column.begin(place.run, place)
+        if visit != self._visits:
+            await asyncio.to_thread(self._close, column)
+            raise UnsupportedError("The board was left before the run was ready; it was not started.")
 
     def _begin_place(self, entry: Entry, recipe: Dynamics, structure: Structure | None) -> Place:
         claim = self.store.library.claim(entry.id)

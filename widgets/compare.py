@@ -83,6 +83,7 @@ class Compare(Part):
         self.panel = self._whole = pn.Column(self.starts, self.bar, self.table_panel, margin=0, sizing_mode="stretch_width", stylesheets=css("compare"))
         self._variants: dict[str, Variant] = {}
         self._tabled = 0.0
+        self._joining = asyncio.Lock()
         self._connect()
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -266,6 +267,11 @@ class Compare(Part):
             self.desk.pump.watch(self.store.source)
 
     async def _join(self, recipe: Dynamics, title: str) -> int:
+        """One after the other: of two quick clicks, the second sees what the first did."""
+        async with self._joining:
+            return await self._join_now(recipe, title)
+
+    async def _join_now(self, recipe: Dynamics, title: str) -> int:
         present = self.board.present
         numbers = self.runs or ((present,) if present is not None else ())
         if len(numbers) >= MOST:
