@@ -54,6 +54,7 @@ class Index:
 
     def __init__(self, path: Path, atoms: int) -> None:
         self.path, self.atoms = path, atoms
+        self._clock: NDArray[np.float64]
         self._forget(-1)
         self.refresh()
 
@@ -76,7 +77,10 @@ class Index:
     @property
     def times(self) -> NDArray[np.float64]:
         """Time of each frame, ps."""
-        return np.array(self._times, dtype=np.float64)
+        if len(self._clock) != len(self._times):  # asked for at display rate: made anew only where frames came
+            self._clock = np.array(self._times, dtype=np.float64)
+            self._clock.flags.writeable = False
+        return self._clock
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -137,6 +141,7 @@ class Index:
         self._ends: list[int] = []
         self._steps: list[int] = []
         self._times: list[float] = []
+        self._clock = np.zeros(0)
 
     def _scan(self, file: BinaryIO, size: int) -> None:
         """Walk from header to header as far as frames are whole; where there is none, look for the next.
