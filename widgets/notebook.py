@@ -26,7 +26,7 @@ from studio.system import EXAMPLES
 from widgets import studio
 from widgets.cell import LINE, Cell, pick_up
 from widgets.desk import Desk, Part
-from widgets.store import Refusal
+from widgets.opening import Refusal
 
 try:
     from IPython import get_ipython

@@ -56,6 +56,13 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a wish was not granted; every refusal is news, also one in the same words."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Place:
     """A run with its place in the library, held as long as its worker may write there.
 

@@ -20,6 +20,7 @@ from studio.files import storage
 from studio.library import data_folder
 from widgets import doors, lecture, viewer
 from widgets.address import Address
+from widgets.alerts import Handed
 from widgets.visitors import Seat, Visitors
 
 logger = logging.getLogger(__name__)
@@ -84,13 +85,18 @@ def _welcome(room: Visitors, document: Document) -> object:
         full = f"{room.limits.users} visitors are here, as many as this server takes. A place is free as soon as one leaves."
         return doors.message("The room is full", full, RETRY)
     pn.state.on_session_destroyed(lambda _session: seat.leave())
-    try:
+    problems: list[Exception] = []
+    with Handed(problems.append):
         return document(seat)
-    except StudioError as problem:
-        return doors.message("The app cannot open", str(problem), RETRY)
-    except Exception:
-        logger.exception("a page could not be made")
-        return doors.message("The app cannot open", BROKEN, RETRY)
+    return doors.message("The app cannot open", _sentence(problems[0]), RETRY)
+
+
+def _sentence(problem: Exception) -> str:
+    """What a visitor is told; what nobody foresaw is for the log."""
+    if isinstance(problem, StudioError):
+        return str(problem)
+    logger.error("a page could not be made", exc_info=problem)
+    return BROKEN
 
 
 def _lecture(room: Visitors) -> object:

@@ -8,7 +8,6 @@ again. Knows runs, recipes and the library and must not know layout.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 
 import param
@@ -29,7 +28,7 @@ from studio.structure import Structure
 from studio.trust import Doubt
 from studio.units import Kelvin, PerPicosecond
 from studio.worker import Status
-from widgets.opening import STANDING, Kept, Launch, Opening, Place, Wish, janitor, launch, nothing_kept
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, janitor, launch, nothing_kept
 from widgets.playback import Playback
 
 logger = logging.getLogger(__name__)
@@ -39,13 +38,6 @@ BOOKING_SECONDS = 2.0
 """Wall time between two notes in the library."""
 PICKS = 12
 """Atoms picked one by one, at most."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a wish was not granted; every refusal is news, also one in the same words."""
-
-    sentence: str
 
 
 class Store(param.Parameterized):
@@ -475,6 +467,8 @@ class Store(param.Parameterized):
         janitor.submit(self._note, self.entry.id, self.status.state, time, atoms, self.temperature)
 
     def _note(self, number: int, status: str, time_ps: float | None, atoms: int | None, kelvin: float) -> None:
+        if self._place is None or self._place.entry.id != number:
+            return  # it was left meanwhile, which is noted already
         try:
             self.library.update(number, status=status, time_ps=time_ps, atoms=atoms, temperature=kelvin)
         except StudioError as problem:  # the run itself is not touched

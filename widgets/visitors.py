@@ -224,9 +224,21 @@ class Visitors:
             gigabytes = resident_gigabytes(run.pid)
             if gigabytes is not None and gigabytes > self.limits.gigabytes:
                 run.end(TOO_MUCH.format(gigabytes, self.limits.gigabytes))
-        for kept in [kept for kept in self.kept if not kept.look()]:
-            self.kept.remove(kept)
-            self.end(kept)
+        for kept in [kept for kept in tuple(self.kept) if not kept.look()]:
+            if self.let_go(kept):
+                self.end(kept)
+
+    def let_go(self, kept: Kept) -> bool:
+        """Look after a run no longer; false if somebody else took it meanwhile.
+
+        Args:
+            kept: It.
+        """
+        with self._lock:
+            there = kept in self.kept
+            if there:
+                self.kept.remove(kept)
+        return there
 
     def share(self, seat: "Seat") -> Broadcast:
         """Let others watch a seat: in the broadcast that its visitor's closed page left, or in a new one.
@@ -370,11 +382,8 @@ class Seat:
         Args:
             number: In the library.
         """
-        for kept in self._visitors.kept:
-            if kept.owner == self.owner and kept.number == number:
-                self._visitors.kept.remove(kept)
-                return kept.place
-        return None
+        kept = next((each for each in tuple(self._visitors.kept) if (each.owner, each.number) == (self.owner, number)), None)
+        return kept.place if kept is not None and self._visitors.let_go(kept) else None
 
     def leave(self) -> None:
         """The page is closed: its run is kept if it plays and that is wished; its viewers wait. Call it before the store is closed."""
