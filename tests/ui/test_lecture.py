@@ -24,7 +24,6 @@ from studio.system import EXAMPLES, FromSmiles, System, Vacuum
 from widgets import lecture, server
 from widgets.address import Address
 from widgets.limits import Limits
-from widgets.opening import Opening
 from widgets.pump import Pump
 from widgets.store import Store
 from widgets.viewer import Viewer
@@ -38,24 +37,12 @@ ETHANOL = Dynamics(system=System(source=FromSmiles(smiles="CCO"), surroundings=V
 PREPARING = 120.0
 
 
-class Attaching(Opening):
-    """Takes a kept run as it plays, in place of a new worker."""
-
-    def __init__(self, library, owner, launch, kept):
-        super().__init__(library, owner, launch)
-        self._kept = kept
-
-    def _begin(self, wish):
-        return (wish.number is not None and self._kept(wish.number)) or super()._begin(wish)
-
-
 class Screen:
     """The document of one visitor, with what a lecture needs of a desk: a store, a pump and a view."""
 
     def __init__(self, seat, folder):
         self.seat, self.errors, self.doc = seat, [], pn.state.curdoc
-        self.store = Store(Library(folder), seat.owner, seat.launch)
-        self.store._opening = Attaching(self.store.library, seat.owner, seat.launch, seat.take)
+        self.store = Store(Library(folder), seat.owner, seat.launch, seat.take)
         self.pump, self.viewer = Pump(self.errors.append), Viewer(dark=True)
         for listener in (self.store.take, self.viewer.send):
             self.pump.connect(listener)
