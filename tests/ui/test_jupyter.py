@@ -75,6 +75,7 @@ def picture(page):
 def test_a_run_streams_into_nglview_in_jupyterlab(lab, page):
     page.goto(lab)
     page.locator(".jp-CodeCell .cm-content").first.click(timeout=60_000)
+    page.locator("[data-status=idle]").first.wait_for(state="attached", timeout=60_000)  # a kernel that is not there yet loses the keys
     page.keyboard.press("Shift+Enter")
     page.get_by_text("Ready at 0.00 ps").wait_for(timeout=90_000)
     page.locator(".jp-OutputArea canvas").first.wait_for(timeout=30_000)
