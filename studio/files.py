@@ -34,7 +34,7 @@ def storage(folder: Path) -> Iterator[None]:
         raise  # says better what is wrong
     except OSError as problem:
         if isinstance(problem, FileNotFoundError) and not folder.exists():
-            raise StorageError(f"Cannot write to {folder}: the folder is gone. Put it back, or go on in another one.") from problem
+            raise StorageError(f"Cannot write to {folder}: there is no such folder (any more). Make it, or choose another folder.") from problem
         raise StorageError(
             f"Cannot write to {folder}: {problem.strerror or problem}. Free some space or choose another folder; what was written before is kept."
         ) from problem

@@ -271,6 +271,6 @@ def test_damaged_npz_is_refused(tmp_path: Path, aspirin: Structure, damage: byte
 
 
 def test_unwritable_place_is_a_sentence(tmp_path: Path, aspirin: Structure) -> None:
-    with pytest.raises(StorageError, match=r"Cannot write to .*nowhere: No such file.* choose another folder"):
+    with pytest.raises(StorageError, match=r"Cannot write to .*nowhere: there is no such folder.* choose another folder"):
         save(aspirin, tmp_path / "nowhere" / "s.npz")
     assert list(tmp_path.iterdir()) == []

@@ -72,10 +72,20 @@ class Cell(pn.Column):
         root: Model = super().get_root(doc, comm, preprocess)
         return root
 
-    def _on_msg(self, ref: str, manager: Model, msg: object) -> None:
-        """What the page says; JupyterLab has the kernel hear it in a thread of its own."""
+    def _on_msg(self, ref: str, manager: Model, message: Mapping[str, Any]) -> None:
+        """What the page says; JupyterLab has the kernel hear it in a thread of its own.
+
+        One event after the other: while Panel hears several it holds back what they change, and the answer to one can take what another changed
+        along, to the page, before anybody here heard of it.
+        """
         hear: Callable[[str, Model, object], None] = super()._on_msg
-        self._at_home(lambda: hear(ref, manager, msg) if ref in pn.state._views else None)  # else late: the output is gone
+
+        def act() -> None:
+            for event in message["content"]["events"]:
+                if ref in pn.state._views:  # else late: the output is gone
+                    hear(ref, manager, {**message, "header": dict(message["header"]), "content": {"events": [event]}})
+
+        self._at_home(act)
 
     def _cleanup(self, root: Model | None = None) -> None:
         """The output is gone: cleared, run anew, or its notebook closed."""

@@ -14,8 +14,20 @@ function line(view) {
   return comm;
 }
 
+/** What came from Python is not told back to it: Panel's manager does, and a wish of the user would wait behind the echo. */
+function hush(view) {
+  const root = view.model.document?.roots()[0].id;
+  for (const manager of window.PyViz?.shared_views?.get(root) ?? []) {
+    if (manager.hushed) continue;
+    manager.hushed = true;
+    const changed = manager._document_changed.bind(manager);
+    manager._document_changed = (event) => event.sync === false || changed(event);
+  }
+}
+
 export function render({ model, view }) {
   const comm = line(view);
+  hush(view);
   const tell = () => document.hidden || model.send_msg({ type: "here", light: light() });
   const clock = setInterval(tell, EVERY);
   const painted = new MutationObserver(tell);
