@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isfinite
 
 import numpy as np
@@ -217,11 +218,13 @@ def rows(accounts: Sequence[Account]) -> list[Row]:
     Args:
         accounts: Of the runs; the others are compared with the first.
     """
-    names = dict.fromkeys(name for each in accounts for name in each.inputs)
-    inputs = [tuple(each.inputs.get(name, "") for each in accounts) for name in names]
-    lines = [Row(name, cells, differs=len({cell for cell in cells if cell}) > 1) for name, cells in zip(names, inputs, strict=True)]
-    lines += [_result(name, accounts) for name in dict.fromkeys(name for each in accounts for name in each.results)]
-    return lines + [_fact(key, accounts) for key in dict.fromkeys(key for each in accounts for key in each.facts)]
+    parts = (("inputs", _input), ("results", _result), ("facts", _fact))
+    return [line(name, accounts) for part, line in parts for name in dict.fromkeys(chain.from_iterable(getattr(each, part) for each in accounts))]
+
+
+def _input(name: str, accounts: Sequence[Account]) -> Row:
+    cells = tuple(each.inputs.get(name, "") for each in accounts)
+    return Row(name, cells, differs=len(set(cells) - {""}) > 1)
 
 
 def to_csv(accounts: Sequence[Account]) -> str:

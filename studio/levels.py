@@ -5,7 +5,6 @@ turned. Levels register by entry point (`studio.levels`); one whose particles ar
 refuses in a sentence. Knows recipes and structures; must not know how they are simulated or shown.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
@@ -13,23 +12,19 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from studio import plugins
-from studio.errors import PluginError, RegionError, UnsupportedError
+from studio.carry import Carried, carry_atoms
+from studio.errors import PluginError, RegionError
 from studio.forcefield.ligand import ELEMENTS
 from studio.hybrid.boundary import cut_bonds
 from studio.hybrid.view import MLFragment, Resolution, View
-from studio.hybrid.whole import MakeWhole
 from studio.recipes.dynamics import Dynamics
 from studio.region import Solute
 from studio.region_card import describe
-from studio.structure import Flags, Floats, Integers, Structure
+from studio.structure import Structure
 from studio.system import Implicit, Pocket, System
 
 LARGEST_IMPLICIT = 1500
 """Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
-OVERLAP = 0.1
-"""Heavy atoms closer than this, nm, and not bonded, were put on top of each other."""
-CROWDED, CLEARANCE = 0.15, 0.25
-"""A water with an atom closer than the first, nm, is pushed away until that atom is at the second."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +46,6 @@ class Limits:
 
     def __str__(self) -> str:
         return self.blocking or self.advice
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """Where to start at another level.
-
-    Args:
-        structure: The atoms of the target, with positions that came along.
-        sentence: What was carried, for the user.
-        atoms: How many atoms came along.
-    """
-
-    structure: Structure
-    sentence: str
-    atoms: int
 
 
 @runtime_checkable
@@ -178,6 +158,10 @@ class NetworkLevel(_AtomLevel):
             advice += f" Only the first of {1 + len(view.also)} ML regions is seen."
         return Limits(blocking, advice.strip())
 
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """The region keeps its shape; see `Level`."""
+        return replace(super().carry(now, target), sentence="The ML region keeps its shape; what is around it is left out.")
+
 
 class HybridLevel(_AtomLevel):
     """The region by the network, the rest by MM."""
@@ -280,153 +264,6 @@ def level_of(recipe: Dynamics) -> Level | None:
         recipe: Any.
     """
     return next((one for one in reversed(levels()) if one.apply(recipe) == recipe), None)
-
-
-def carry_atoms(now: Structure, target: Structure) -> Carried:
-    """Positions from one set of atoms to another, atom by atom: by chain, residue and name.
-
-    Where all atoms of the target are there now, they keep their places (molecules whole, and in the present box). Where some
-    are missing, those that are there keep their shape, and are superposed as one on where the target has them.
-
-    Args:
-        now: At present positions.
-        target: What to start; further atoms at their last known positions.
-
-    Raises:
-        UnsupportedError: No atom is common, or atoms of another molecule would be overlapped.
-    """
-    ours, theirs = _common(now, target)
-    if not len(ours):
-        raise UnsupportedError("No atom of what runs now is part of what comes next. It starts from its prepared structure.")
-    part = now.take(ours)
-    together = MakeWhole(part)(part.positions, now.box)
-    if len(theirs) < len(target):
-        return _inserted(target, theirs, together)
-    return _kept(now, target, theirs, together if target.box is None else _in_place(part, together))
-
-
-def _in_place(part: Structure, together: Floats) -> Floats:
-    """Each molecule whole, in the image where its first atom is: what is periodic before and after does not jump."""
-    places = together.copy()
-    for atoms in part.molecules:
-        places[atoms] += part.positions[atoms[0]] - together[atoms[0]]
-    return places
-
-
-def _kept(now: Structure, target: Structure, theirs: Integers, places: Floats) -> Carried:
-    """Every atom of the target where it is now."""
-    if target.box is not None and now.box is not None:
-        target = replace(target, box=now.box)
-    positions = np.empty_like(target.positions)
-    positions[theirs] = places
-    left = len(now) - len(target)
-    rest = f"; {left:,} atoms around them were left behind" if left > 0 else ""
-    return Carried(target.with_positions(positions), f"All {len(target):,} atoms keep their places{rest}. Velocities are drawn anew.", len(target))
-
-
-def _inserted(target: Structure, theirs: Integers, places: Floats) -> Carried:
-    """Some atoms of the target in their present shape, superposed on where the target has them; waters make room."""
-    part = target.take(theirs)
-    fitted = _superposed(places, MakeWhole(part)(part.positions, target.box))
-    positions = target.positions.copy()
-    free = ~target.fixed[theirs]
-    positions[theirs[free]] = fitted[free]
-    moved = target.with_positions(positions)
-    inserted = np.zeros(len(target), dtype=np.bool_)
-    inserted[theirs] = True
-    _refuse_overlaps(moved, inserted)
-    cleared, pushed = _make_room(moved, inserted)
-    waters = f"; {pushed} water{'s' * (pushed != 1)} in the way made room" if pushed else ""
-    sentence = (
-        f"{len(theirs):,} of {len(target):,} atoms came along in their present shape, superposed on their last known surroundings{waters}. "
-        "Velocities are drawn anew."
-    )
-    return Carried(cleared, sentence, len(theirs))
-
-
-def _superposed(places: Floats, reference: Floats) -> Floats:
-    """`places` turned and shifted onto `reference`, least squares (Kabsch 1976, 10.1107/S0567739476001873)."""
-    centre, goal = places.mean(axis=0), reference.mean(axis=0)
-    left, _, right = np.linalg.svd((places - centre).T @ (reference - goal))
-    hand = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    return np.asarray((places - centre) @ (left * hand) @ right + goal)
-
-
-def _refuse_overlaps(moved: Structure, inserted: Flags) -> None:
-    """Refuse a shape that has no room among what is neither water nor part of it.
-
-    Raises:
-        UnsupportedError: Names the first atom that is overlapped.
-    """
-    heavy = moved.numbers > 1
-    others = heavy & ~inserted & Solute().mask(moved)
-    hosts = cut_bonds(moved, np.flatnonzero(inserted))[:, 1]
-    others[hosts] = False  # bonded to the region: the minimisation mends these
-    if not others.any():
-        return
-    near, _ = _nearest(moved, inserted & heavy, others)
-    hit = np.flatnonzero(others)[near < OVERLAP]
-    if len(hit):
-        raise UnsupportedError(
-            f"In its present shape the region would overlap with {len(hit)} atoms of its surroundings (first: {moved.label(int(hit[0]))}). "
-            "It starts from its prepared structure."
-        )
-
-
-def _make_room(moved: Structure, inserted: Flags) -> tuple[Structure, int]:
-    """Waters that an inserted atom came too close to, shifted away from it as a whole; the minimisation that follows does the rest."""
-    water = np.zeros(len(moved), dtype=np.bool_)
-    water[moved.atoms_of("water")] = True
-    water &= ~inserted & ~moved.fixed
-    if not water.any():
-        return moved, 0
-    distance, towards = _nearest(moved, inserted, water)
-    atoms = np.flatnonzero(water)
-    close = distance < CROWDED
-    positions, pushed = moved.positions.copy(), np.unique(moved.residue_index[atoms[close]])
-    for residue in pushed:
-        whole = moved.residue_index == residue
-        rows = np.flatnonzero(close & whole[atoms])
-        nearest = rows[np.argmin(distance[rows])]
-        away = -towards[nearest] / max(float(distance[nearest]), 1e-6)
-        positions[whole] += away * (CLEARANCE - distance[nearest])
-    return moved.with_positions(positions), len(pushed)
-
-
-def _nearest(structure: Structure, core: Flags, others: Flags) -> tuple[Floats, Floats]:
-    """From each of `others` to the nearest core atom: distance (m,) and vector (m, 3), nm, nearest image."""
-    from scipy.spatial import cKDTree
-
-    images = structure.positions[core]
-    if structure.box is not None:
-        shifts = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3), axis=-1).reshape(-1, 3) @ structure.box
-        images = (images[None] + shifts[:, None]).reshape(-1, 3)
-    distance, index = cKDTree(images).query(structure.positions[others])
-    return np.asarray(distance), np.asarray(images[index] - structure.positions[others])
-
-
-def _common(now: Structure, target: Structure) -> tuple[Integers, Integers]:
-    """Rows in `now` and rows in `target` of the atoms that are in both, in the order of the target."""
-    ours = {key: index for index, key in enumerate(_identities(now))}
-    pairs = [(ours[key], index) for index, key in enumerate(_identities(target)) if key in ours]
-    both: Integers = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
-
-
-def _identities(structure: Structure) -> list[tuple[str, str, str, int, str, int, int]]:
-    """What makes each atom the same atom in another structure; equal names are told apart by their order."""
-    seen: Counter[tuple[str, str, str]] = Counter()
-    residues = []
-    for residue in structure.residues:
-        key = (residue.chain, residue.number, residue.name)
-        residues.append((*key, seen[key]))
-        seen[key] += 1
-    twins: Counter[tuple[int, str]] = Counter()
-    found = []
-    for name, number, index in zip(structure.names, structure.numbers.tolist(), structure.residue_index.tolist(), strict=True):
-        found.append((*residues[index], name, number, twins[index, name]))
-        twins[index, name] += 1
-    return found
 
 
 def _networks_refuse(structure: Structure, fragments: Sequence[MLFragment]) -> tuple[str, int]:

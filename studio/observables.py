@@ -273,7 +273,8 @@ class RadiusOfGyration(_Observable):
         return float(np.sqrt(max(square, 0.0))) / NM_PER_ANGSTROM
 
 
-Observable = Annotated[Distance | Angle | Dihedral | RMSD | RadiusOfGyration, Field(discriminator="kind")]
+Between = Distance | Angle | Dihedral
+Observable = Annotated[Between | RMSD | RadiusOfGyration, Field(discriminator="kind")]
 """Any of them; a field of this type reads and writes their JSON form."""
 
 
@@ -323,3 +324,16 @@ def _length(vector: Floats) -> float:
 def _cross(a: Floats, b: Floats) -> Floats:
     """Cross product of two vectors; `numpy.cross` takes ten times as long for single ones."""
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def deviation_of(structure: Structure) -> RMSD | None:
+    """How far the ligand, or else the protein, goes from where it is now; none of what has no shape.
+
+    Args:
+        structure: At its start.
+    """
+    atoms, whose = structure.atoms_of("ligand"), "ligand"
+    if not atoms.size:
+        atoms, whose = structure.atoms_of("protein"), "protein"
+    heavy = atoms[(structure.numbers[atoms] > 1) & ~structure.fixed[atoms]]
+    return RMSD.of(structure, heavy, f"RMSD of the {whose}") if heavy.size >= 3 else None

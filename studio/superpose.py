@@ -3,6 +3,8 @@
 Knows names, bonds and coordinates and must not know runs or screens.
 """
 
+import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -77,14 +79,11 @@ class Overlay:
             positions: (n, 3), nm, in any images.
             box: Box vectors (3, 3), nm, where there is one.
         """
-        from scipy.spatial.transform import Rotation
-
         places = self._whole(positions[self.atoms].astype(np.float64), None if box is None else box.astype(np.float64))
-        centre, goal = places.mean(axis=0), self._goal.mean(axis=0)
+        centre = places.mean(axis=0)
         if not self.superposes or np.linalg.svd(places - centre, compute_uv=False)[1] < FLAT:
-            return Placement(np.eye(3), centre, goal)
-        turn, _ = Rotation.align_vectors(self._goal - goal, places - centre)
-        return Placement(turn.as_matrix(), centre, goal)
+            return Placement(np.eye(3), centre, self._goal.mean(axis=0))
+        return superposition(places, self._goal)
 
     def shift(self, frame: Frame) -> Frame:
         """The frame turned and shifted as its start has to be; what it did since is seen.
@@ -101,6 +100,53 @@ class Overlay:
             frame: Of the run.
         """
         return replace(frame, positions=self.placement(frame.positions, frame.box)(frame.positions).astype(np.float32))
+
+
+def superposition(places: Floats, reference: Floats) -> Placement:
+    """What lays atoms over a reference, least squares (Kabsch 1976, 10.1107/S0567739476001873); about a line, any turn.
+
+    Args:
+        places: (n, 3), nm.
+        reference: The same atoms elsewhere, (n, 3), nm.
+    """
+    from scipy.spatial.transform import Rotation
+
+    centre, goal = places.mean(axis=0), reference.mean(axis=0)
+    if len(places) == 1:
+        return Placement(np.eye(3), centre, goal)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Optimal rotation is not uniquely")
+        turn, _ = Rotation.align_vectors(reference - goal, places - centre)
+    return Placement(turn.as_matrix(), centre, goal)
+
+
+def common_atoms(now: Structure, target: Structure) -> tuple[Integers, Integers]:
+    """Atoms that are the same in both, by chain, residue and name: rows in `now` and rows in `target`, in the order of the target.
+
+    Args:
+        now: A structure.
+        target: Another of the same system, or of a part of it.
+    """
+    ours = {key: index for index, key in enumerate(_identities(now))}
+    pairs = [(ours[key], index) for index, key in enumerate(_identities(target)) if key in ours]
+    both: Integers = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _identities(structure: Structure) -> list[tuple[str, str, str, int, str, int, int]]:
+    """What makes each atom the same atom in another structure; equal names are told apart by their order."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    residues = []
+    for residue in structure.residues:
+        key = (residue.chain, residue.number, residue.name)
+        residues.append((*key, seen[key]))
+        seen[key] += 1
+    twins: Counter[tuple[int, str]] = Counter()
+    found = []
+    for name, number, index in zip(structure.names, structure.numbers.tolist(), structure.residue_index.tolist(), strict=True):
+        found.append((*residues[index], name, number, twins[index, name]))
+        twins[index, name] += 1
+    return found
 
 
 def matched(one: Structure, other: Structure) -> tuple[Integers, Integers]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from studio.alternatives import alternatives, same_start, varied
 from studio.compare import Account, Gauge, inputs_of, rows, told
 from studio.errors import SettingsError
 from studio.frame import Frame, LocalFrames
@@ -28,7 +29,6 @@ from studio.superpose import Overlay, matched
 from studio.system import System
 from studio.timeseries import Mean
 from studio.units import KJ_PER_KCAL
-from studio.variants import same_start, variants, varied
 from widgets import store as store_module
 from widgets.compare import Compare
 from widgets.desk import Desk
@@ -264,7 +264,7 @@ class TestNumbers:
         assert told(mean) == text
 
 
-class TestVariants:
+class TestAlternatives:
     @pytest.fixture
     def pocket(self):
         return TARGETS["tyk2"].ligand("ejm_31")
@@ -281,7 +281,7 @@ class TestVariants:
 
     def test_quick_starts_say_why_they_cannot(self, aspirin):
         asked = recipe(ASPIRIN)
-        found = {each.name: each for each in variants(asked, asked, aspirin)}
+        found = {each.name: each for each in alternatives(asked, asked, aspirin)}
         assert found["level"].recipe.view.resolution == "nnp"
         assert found["level"].title == "MM against NNP"
         assert all(found[name].recipe is None and found[name].reason for name in ("potential", "ligand", "region"))
@@ -289,19 +289,19 @@ class TestVariants:
     def test_the_next_ligand_of_a_series(self, pocket):
         names = list(TARGETS["tyk2"].ligands)
         asked = recipe().model_copy(update={"system": System(source=FromTarget(target="tyk2", ligand=names[-1], complex=False))})
-        found = {each.name: each for each in variants(asked, asked, pocket)}["ligand"]
+        found = {each.name: each for each in alternatives(asked, asked, pocket)}["ligand"]
         assert found.recipe.system.source.ligand == names[0]
 
     def test_the_next_record_of_a_file(self, tmp_path, aspirin):
         path = tmp_path / "series.sdf"
         path.write_text("one\n$$$$\ntwo\n$$$$\n")
         asked = recipe().model_copy(update={"system": System(source=FromFile(path=str(path)))})
-        found = {each.name: each for each in variants(asked, asked, aspirin)}["ligand"]
+        found = {each.name: each for each in alternatives(asked, asked, aspirin)}["ligand"]
         assert (found.recipe.system.source.index, found.title) == (1, "Molecule 1 against 2 of the file")
 
     def test_another_network_can_be_compared_where_there_is_one(self, aspirin):
         asked = recipe(ASPIRIN, view=View(resolution="nnp"))
-        found = {each.name: each for each in variants(asked, asked, aspirin)}["potential"]
+        found = {each.name: each for each in alternatives(asked, asked, aspirin)}["potential"]
         assert bool(found.recipe) != bool(found.reason)
         assert found.recipe is None or found.recipe.view.potential != asked.view.potential
 

@@ -10,10 +10,11 @@ from rdkit import Chem
 from rdkit.Chem import rdMolTransforms
 
 from studio import plugins
+from studio.carry import CROWDED, carry_atoms
 from studio.errors import PluginError, UnsupportedError
 from studio.hybrid.boundary import cap
 from studio.hybrid.view import MLFragment, View
-from studio.levels import CROWDED, ContinuumLevel, Level, Limits, carry_atoms, level, level_of, levels
+from studio.levels import ContinuumLevel, Level, Limits, level, level_of, levels
 from studio.observables import RMSD
 from studio.recipes.dynamics import Dynamics
 from studio.region import All, Atoms, KindIs, Ligand, SideChain

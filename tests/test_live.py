@@ -9,6 +9,7 @@ import pytest
 from studio.errors import SettingsError
 from studio.hybrid.view import MLFragment, View
 from studio.messages import Status
+from studio.observables import deviation_of
 from studio.region import Atoms
 from studio.steering import DistanceRestraint, PositionRestraint
 from studio.stretch import stretch
@@ -16,7 +17,7 @@ from studio.trust import Doubt
 from tests.live_bench import ETHANOL, Bench, frozen
 from widgets.live import LiveView
 from widgets.picked import PER_KCAL
-from widgets.stage import deviation_of, glowing, stage_of
+from widgets.stage import glowing, stage_of
 from widgets.viewer import Pick, PullEvent
 from widgets.waiting import Remaining
 from widgets.words import duration, effort

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from studio.carry import Carried
 from studio.errors import SettingsError, StorageError, UnsupportedError
 from studio.frame import Frame, LocalFrames
 from studio.hybrid.view import View
-from studio.levels import Carried, level
+from studio.levels import level
 from studio.library import Library
 from studio.recipes.dynamics import Dynamics
 from studio.region import Atoms

@@ -12,7 +12,7 @@ from studio.compare import Account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
-from studio.observables import Angle, Dihedral, Distance, Observable
+from studio.observables import Between, Observable, deviation_of
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
@@ -21,7 +21,7 @@ from widgets.column import Column
 from widgets.opening import Launch, Place
 from widgets.plots import Plots
 from widgets.series import Series
-from widgets.stage import deviation_of, glowing
+from widgets.stage import glowing
 from widgets.store import Store
 from widgets.viewer import MOST_CELLS, Viewer
 
@@ -29,7 +29,6 @@ PACE = 3.0
 """Picoseconds of a recording per second of wall time, at first."""
 LONGEST_STALL = 0.5
 """Wall time that one tick makes up for, s."""
-BETWEEN = (Distance, Angle, Dihedral)
 
 Start = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -84,14 +83,18 @@ class Board:
         await asyncio.gather(*(asyncio.to_thread(column.load, self.store.library, self.store.owner) for column in fresh))
         if ticket != self._ticket:
             return
+        for number in set(known) - set(numbers):
+            self._end(known[number])
         known |= {column.number: column for column in fresh}
+        self.columns = tuple(known[number] for number in numbers)
+        self._take_up(fresh)
+
+    def _take_up(self, fresh: Sequence[Column]) -> None:
+        """The run that the store is about comes with its worker."""
         for column in fresh:
             if column.number == self.present and self.store.run is not None and not column.problem:
                 column.begin(self.store.run)
-        for number in set(known) - set(numbers):
-            self._end(known[number])
-        self.columns = tuple(known[number] for number in numbers)
-        self.following = self.following or any(column.run is not None for column in fresh)
+                self.following = True
 
     async def join(self, recipe: Dynamics, title: str, structure: Structure | None, note: str = "") -> int:
         """A new run joins; it plays with the others as soon as it is ready.
@@ -264,6 +267,10 @@ class Board:
             self._drive(column)
         if self.following and lives:
             self.time = self._head()
+        self._send_all()
+
+    def _send_all(self) -> None:
+        """To each cell the frame that is due there."""
         for column in self._cells:
             frame = column.newest() if self.following and column.live else column.at(self.time)
             if frame is not None:
@@ -310,15 +317,20 @@ class Board:
         if origin is None:
             return ()
         deviation = deviation_of(origin)
-        wanted: list[Observable] = [deviation.model_copy(update={"name": "RMSD to start"})] if deviation is not None else []
-        structure, chosen = self.store.structure, [each for each in self.store.observables if isinstance(each, BETWEEN)]
+        wanted = () if deviation is None else (deviation.model_copy(update={"name": "RMSD to start"}),)
+        chosen = [each for each in self.store.observables if isinstance(each, Between)]
+        return (*wanted, *self._translated(chosen, origin))
+
+    def _translated(self, chosen: Sequence[Between], origin: Structure) -> Sequence[Between]:
+        """What is measured, between the atoms that another run has for it; what lacks one is left out."""
+        structure = self.store.structure
         if structure is None or not chosen:
-            return tuple(wanted)
+            return ()
         if structure.names == origin.names:
-            return (*wanted, *chosen)
+            return chosen
         pairs = dict(zip(*(each.tolist() for each in matched(structure, origin)), strict=True))
-        found = [each for each in chosen if all(atom in pairs for atom in each.atoms)]
-        return (*wanted, *(each.model_copy(update={"atoms": tuple(pairs[atom] for atom in each.atoms)}) for each in found))
+        found = [each for each in chosen if pairs.keys() >= set(each.atoms)]
+        return [each.model_copy(update={"atoms": tuple(pairs[atom] for atom in each.atoms)}) for each in found]
 
     async def _stage(self, ready: tuple[Column, ...]) -> None:
         """Show these: molecules, names, empty lines that fill from the recordings."""
@@ -390,10 +402,7 @@ class Board:
         wanted = self.playing and self.following
         if column.told != wanted and column.run is not None:
             column.told = wanted
-            if wanted:
-                column.run.play()
-            else:
-                column.run.pause()
+            (column.run.play if wanted else column.run.pause)()
 
     def _hear(self, column: Column) -> None:
         fresh = column.hear()

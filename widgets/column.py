@@ -167,12 +167,18 @@ class Column:
         """
         if self.problem:
             return "not shown"
-        if self.run is not None and self.run.status.state not in STANDING:
-            return self.run.status.message or WORDS[self.run.status.state]
-        if self.structure is None or (self.run is None and not (self.replay and len(self.replay))):
+        if self.run is None:
+            return self._recording(time)
+        status = self.run.status
+        if status.state not in STANDING:
+            return status.message or WORDS[status.state]
+        if self.structure is None or not following:
+            return self._recording(time)
+        return "live" if status.state == "playing" else "live, paused"
+
+    def _recording(self, time: float) -> str:
+        if self.structure is None or (self.run is None and not self.replay):
             return "nothing recorded yet"
-        if self.run is not None and following:
-            return "live" if self.run.status.state == "playing" else "live, paused"
         return "waits at its end" if time > self.end + 1e-6 else "recording"
 
     # -- what it shows -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
+from studio.alternatives import TITLES, Alternative, alternatives, same_start, varied
 from studio.compare import rows, to_csv
 from studio.errors import SettingsError
 from studio.io import store as structures
@@ -22,7 +23,6 @@ from studio.recorder import STRUCTURE
 from studio.region import AnyRegion
 from studio.sources import Source
 from studio.structure import Structure
-from studio.variants import TITLES, Variant, same_start, variants, varied
 from widgets.board import MOST, Board
 from widgets.desk import Desk, Part, css
 from widgets.figures import DARK, LIGHT
@@ -81,7 +81,7 @@ class Compare(Part):
         self.table_panel = make_sheet(margin=0, sizing_mode="stretch_width", visible=False)
         self.starts = self._make_starts()
         self.panel = self._whole = pn.Column(self.starts, self.bar, self.table_panel, margin=0, sizing_mode="stretch_width", stylesheets=css("compare"))
-        self._variants: dict[str, Variant] = {}
+        self._alternatives: dict[str, Alternative] = {}
         self._tabled = 0.0
         self._joining = asyncio.Lock()
         self._connect()
@@ -348,18 +348,18 @@ class Compare(Part):
             self.guard.start(self._find(self.store.recipe, self.store.home or self.store.recipe, self.store.whole or self.store.structure))
 
     async def _find(self, recipe: Dynamics, home: Dynamics, structure: Structure) -> None:
-        found = await asyncio.to_thread(variants, recipe, home, structure)
+        found = await asyncio.to_thread(alternatives, recipe, home, structure)
         if recipe is not self.store.recipe:
             return
-        self._variants = {variant.name: variant for variant in found}
-        for name, variant in self._variants.items():
-            button = self._buttons[name]
-            button.param.update(label=variant.title, disabled=variant.recipe is None, description=variant.reason or HELP[name])
+        self._alternatives = {each.name: each for each in found}
+        for each in found:
+            button = self._buttons[each.name]
+            button.param.update(label=each.title, disabled=each.recipe is None, description=each.reason or HELP[each.name])
 
     def _begin(self, name: str, _event: object) -> None:
-        variant = self._variants.get(name)
-        if variant is not None and variant.recipe is not None:
-            self.guard.start(self._start(variant.recipe))
+        chosen = self._alternatives.get(name)
+        if chosen is not None and chosen.recipe is not None:
+            self.guard.start(self._start(chosen.recipe))
 
     async def _start(self, recipe: Dynamics) -> None:
         same = self.store.recipe is not None and recipe.system.source == self.store.recipe.system.source

@@ -11,7 +11,7 @@ import numpy as np
 from studio.errors import SettingsError
 from studio.frame import Frame
 from studio.messages import Status
-from studio.observables import RMSD, Angle, Dihedral, Distance, from_picks
+from studio.observables import Between, Distance, deviation_of, from_picks
 from studio.recipes.dynamics import Dynamics
 from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
@@ -21,8 +21,6 @@ from widgets.alerts import WayOut
 from widgets.desk import Desk
 from widgets.pulling import Pulling
 from widgets.viewer import Pick
-
-Between = Distance | Angle | Dihedral
 
 
 class Stage:
@@ -260,19 +258,6 @@ def glowing(structure: Structure, recipe: Dynamics) -> list[int]:
         return []
     atoms = np.concatenate([fragment.region.select(structure) for fragment in recipe.view.fragments])
     return [int(atom) for atom in np.unique(atoms)]
-
-
-def deviation_of(structure: Structure) -> RMSD | None:
-    """How far the ligand, or else the protein, goes from where it is now; none of what has no shape.
-
-    Args:
-        structure: At its start.
-    """
-    atoms, whose = structure.atoms_of("ligand"), "ligand"
-    if not atoms.size:
-        atoms, whose = structure.atoms_of("protein"), "protein"
-    heavy = atoms[(structure.numbers[atoms] > 1) & ~structure.fixed[atoms]]
-    return RMSD.of(structure, heavy, f"RMSD of the {whose}") if heavy.size >= 3 else None
 
 
 def value_of(measured: Between, frame: Frame | None) -> str:

@@ -310,13 +310,11 @@ class Store(param.Parameterized):
 
     def refresh(self) -> None:
         """Hear what the runs say. Never waits."""
-        coming = self._opening.attend()
-        if coming is not None:
+        if (coming := self._opening.attend()) is not None:
             self._attend(coming)
         if self.run is not None:
             status = self.run.status
-            if self.run.doubts != self.doubts:
-                self.doubts = self.run.doubts
+            self.doubts = self.run.doubts
             if status != self.status:
                 self.status, self._booked = status, 0.0
             self._book()
@@ -395,11 +393,7 @@ class Store(param.Parameterized):
         finally:
             if ticket == self._ticket:
                 self.pending = None
-        self.carried = (
-            f"{carried.sentence} They are relaxed briefly."
-            if recipe.view.resolution != "nnp"
-            else "The ML region keeps its shape; what is around it is left out."
-        )
+        self.carried = carried.sentence
         return carried.structure
 
     def _attend(self, status: Status) -> None:

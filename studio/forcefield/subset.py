@@ -38,10 +38,7 @@ def subset(system: "openmm.System", atoms: Iterable[int], belongs: Chooser | Non
 
 def _thin(element: ElementTree.Element, new: dict[int, int], count: int, belongs: Chooser) -> None:
     """Drop what names lost particles below `element` and renumber the rest, in place."""
-    children = list(element)
-    if element.tag == "Particles" and len(children) == count and not any("index" in child.attrib for child in children):
-        for position in set(range(count)) - set(new):
-            element.remove(children[position])
+    _drop_particles(element, set(range(count)) - set(new), count)
     for child in list(element):
         named = sorted(key for key in child.attrib if _NAMES_PARTICLE.match(key))
         term = tuple(int(child.attrib[key]) for key in named)
@@ -50,3 +47,11 @@ def _thin(element: ElementTree.Element, new: dict[int, int], count: int, belongs
             continue
         child.attrib.update({key: str(new[index]) for key, index in zip(named, term, strict=True)})
         _thin(child, new, count, belongs)
+
+
+def _drop_particles(element: ElementTree.Element, lost: set[int], count: int) -> None:
+    """Drop those of a list that has a line for each particle and names none of them."""
+    children = list(element)
+    if element.tag == "Particles" and len(children) == count and not any("index" in child.attrib for child in children):
+        for position in lost:
+            element.remove(children[position])

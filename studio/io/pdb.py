@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from openmm.app import Topology
     from openmm.app.topology import Atom as TopologyAtom
     from openmm.app.topology import Bond as TopologyBond
+    from openmm.app.topology import Chain as TopologyChain
     from openmm.app.topology import Residue as TopologyResidue
 
 USUAL = Repairs()
@@ -182,29 +184,37 @@ def _without_gaps(topology: "Topology", positions: Floats, dropped: set[int]) ->
     """The topology without the residues in `dropped`, each chain broken into several where residues are missing."""
     from openmm.app import Topology
 
-    new, atoms, notes = Topology(), {}, list[str]()
+    new, atoms, notes, current = Topology(), {}, list[str](), None
     for chain in topology.chains():
-        current, before = None, None
-        for residue in chain.residues():
-            if residue.index in dropped:
-                continue
-            gap = before is not None and _is_gap(before, residue, positions)
-            if before is not None and gap:
-                missing = f"Chain {chain.id}: residues are missing between {before.name} {before.id} and {residue.name} {residue.id}; "
-                notes.append(Note(f"{missing}they were not built, and both ends carry charged termini.", why=NO_LOOPS))
-            current = new.addChain(chain.id) if current is None or gap else current
+        kept = [residue for residue in chain.residues() if residue.index not in dropped]
+        gaps = _gaps(kept, positions)
+        notes += [_gap_note(chain, *gap) for gap in gaps]
+        starts = {*kept[:1], *(after for _, after in gaps)}
+        for residue in kept:
+            if residue in starts:
+                current = new.addChain(chain.id)
             added = new.addResidue(residue.name, current, residue.id, residue.insertionCode)
             atoms.update({atom: new.addAtom(atom.name, atom.element, added, atom.id) for atom in residue.atoms()})
-            before = residue
     for bond in topology.bonds():
-        if bond[0] in atoms and bond[1] in atoms and (bond[0].residue == bond[1].residue or not _is_long(bond, positions)):
+        if atoms.keys() >= set(bond) and not _spans_gap(bond, positions):
             new.addBond(atoms[bond[0]], atoms[bond[1]])
     return new, positions[[atom.index for atom in atoms]], notes
 
 
-def _is_long(bond: "TopologyBond", positions: Floats) -> bool:
-    """True for a bond between residues that spans a gap."""
-    return bool(np.linalg.norm(positions[bond[0].index] - positions[bond[1].index]) > MAX_PEPTIDE_BOND)
+def _gaps(residues: "list[TopologyResidue]", positions: Floats) -> "list[tuple[TopologyResidue, TopologyResidue]]":
+    """Neighbours between which residues are missing."""
+    return [(before, after) for before, after in pairwise(residues) if _is_gap(before, after, positions)]
+
+
+def _gap_note(chain: "TopologyChain", before: "TopologyResidue", after: "TopologyResidue") -> Note:
+    missing = f"Chain {chain.id}: residues are missing between {before.name} {before.id} and {after.name} {after.id}; "
+    return Note(f"{missing}they were not built, and both ends carry charged termini.", why=NO_LOOPS)
+
+
+def _spans_gap(bond: "TopologyBond", positions: Floats) -> bool:
+    """True for a bond between residues that is too long for one."""
+    one, other = bond
+    return bool(one.residue != other.residue and np.linalg.norm(positions[one.index] - positions[other.index]) > MAX_PEPTIDE_BOND)
 
 
 def _is_gap(before: "TopologyResidue", after: "TopologyResidue", positions: Floats) -> bool:

@@ -1,4 +1,4 @@
-"""Variants: what a run is worth being compared with - another level, potential, ligand or region - as recipes that differ in that only.
+"""Alternatives: what a run is worth being compared with - another level, potential, ligand or region - as recipes that differ in that only.
 
 Knows recipes and what can describe what; must not know how anything is run or shown.
 """
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from studio import levels
+from studio.carry import carry_atoms
 from studio.errors import SettingsError, StudioError, UnsupportedError
 from studio.io.records import blocks
 from studio.io.targets import target
-from studio.levels import Level, carry_atoms
+from studio.levels import Level
 from studio.recipes.dynamics import Dynamics
 from studio.region import AnyRegion, Near, Union
 from studio.region_card import describe
@@ -25,7 +26,7 @@ LARGER = 0.3
 
 
 @dataclass(frozen=True)
-class Variant:
+class Alternative:
     """Something to be compared with.
 
     Args:
@@ -58,19 +59,20 @@ def varied(
         SettingsError: Nothing was named, or a network or region for a level that has none.
         PluginError: There is no such level.
     """
-    if not (level or potential or region is not None or source is not None):
+    network: dict[str, object] = {"potential": potential} if potential else {}
+    if region is not None:
+        network |= {"region": region, "charge": None, "multiplicity": None}
+    if not (level or network or source):
         raise SettingsError("Expected a level, a potential, a region or another molecule to compare with; got nothing.")
     changed = levels.level(level).apply(home) if level else recipe
-    if changed.view.resolution == "mm" and (potential or region is not None):
+    if changed.view.resolution == "mm" and network:
         raise SettingsError("This level has no network. Choose level = nnp/mm or nnp to compare potentials and regions.")
-    view = changed.view.model_copy(update={"potential": potential or changed.view.potential, "region": region or changed.view.region})
-    if region is not None:
-        view = view.model_copy(update={"charge": None, "multiplicity": None})
+    view = changed.view.model_copy(update=network)
     system = changed.system if source is None else changed.system.model_copy(update={"source": source})
     return changed.model_copy(update={"view": view, "system": system, "timestep": changed.timestep if changed.view == view else None})
 
 
-def variants(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[Variant, ...]:
+def alternatives(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[Alternative, ...]:
     """What the run is worth being compared with; takes a moment, so call it in a thread.
 
     Args:
@@ -86,12 +88,12 @@ TITLES = {"level": "MM against NNP/MM", "potential": "Another potential", "ligan
 _Make = Callable[[Dynamics, Dynamics, Structure], tuple[str, Dynamics]]
 
 
-def _attempted(name: str, make: _Make, recipe: Dynamics, home: Dynamics, structure: Structure) -> Variant:
+def _attempted(name: str, make: _Make, recipe: Dynamics, home: Dynamics, structure: Structure) -> Alternative:
     try:
         title, changed = make(recipe, home, structure)
     except StudioError as problem:
-        return Variant(name, TITLES[name], reason=str(problem))
-    return Variant(name, title, changed)
+        return Alternative(name, TITLES[name], reason=str(problem))
+    return Alternative(name, title, changed)
 
 
 def _level(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[str, Dynamics]:
