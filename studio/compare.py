@@ -25,7 +25,7 @@ from studio.units import KJ_PER_KCAL
 SETTLING = 0.2
 """The first part of a run that means leave out."""
 MEASURED = 4096
-"""Frames of a recording that observables are measured in, at most."""
+"""Frames of a recording that observables are measured in at first; when it has grown to twice as many, every second one is forgotten."""
 BATCH = 64
 """Frames that are in memory at once."""
 AROUND = {"vacuum": "vacuum", "implicit": "continuum water", "water_box": "box of water", "pocket": "pocket"}
@@ -164,8 +164,16 @@ class Gauge:
             for label, observable in self._observables.items():
                 self.values[label].append(observable(frame.positions, frame.box))
         self._next += self._every * len(frames)
+        if self._next >= 2 * MEASURED * self._every:
+            self._thin()
         self.timestep = frames[0].timestep if frames else self.timestep
         return frames
+
+    def _thin(self) -> None:
+        """Forget every second value, and look at half as many frames from now on: a run of a week fits as one of a minute does."""
+        self.values = {label: values[::2] for label, values in self.values.items()}
+        self._next = -(-self._next // (2 * self._every)) * 2 * self._every
+        self._every *= 2
 
     def results(self) -> dict[str, Estimate]:
         """Means of everything."""

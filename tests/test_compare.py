@@ -253,6 +253,20 @@ class TestNumbers:
         gauge.take()
         assert len(gauge.values["C1-C2 distance"]) == 10
 
+    def test_what_is_kept_of_a_long_run_is_bounded_and_evenly_spread(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("studio.compare.MEASURED", 32)
+        ethanol = Structure.from_smiles(ETHANOL)
+        recorder, gauge = Recorder(tmp_path, ethanol, "{}", interval=10), Gauge(Replay(tmp_path))
+        gauge.observe([bond := Distance(atoms=(0, 5), names=("C1", "H5"))])
+        for step in range(0, 3010, 10):
+            recorder.record(replace(frame(ethanol, step), positions=(ethanol.positions * (1 + step)).astype(np.float32)))
+            gauge.take()
+        first, *rest = gauge.values[bond.label]
+        spread = np.round((np.array([first, *rest]) / first - 1) / 10).astype(int)  # numbers of the frames
+        assert 32 <= len(spread) <= 64
+        assert set(np.diff(spread)) == {8}
+        assert spread[-1] == 296
+
     def test_rows_that_differ_are_marked_and_absolute_energies_are_not_subtracted(self):
         one, two = (inputs_of(recipe(temperature=kelvin), "Ethanol") for kelvin in (300.0, 310.0))
         table = {row.name: row for row in rows([Account(1, one), Account(2, two)])}

@@ -10,11 +10,14 @@ from time import perf_counter
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.audience import Audience
 from tests.benchmarks.base import Measure, gives
 from tests.browser import ARGUMENTS, Shown, chromium, free_port, resident_megabytes, serve_page, soaked, wait_until
 
 STALL = 60.0
 """Seconds for which the client does not answer."""
+VIEWERS = 30
+"""In a lecture hall."""
 
 
 @contextmanager
@@ -72,19 +75,57 @@ def page_usable() -> Iterator[Measure]:
     yield Measure("page_usable_s", statistics.median(times[1:]), "s", 5.0, "value <= 5")
 
 
-def _start(chrome: Browser) -> float:
+@contextmanager
+def _started() -> Iterator[str]:
+    """The address of a server that was just started."""
     command = [Path(sys.executable).with_name("potential-studio"), "app", "--no-browser", "--port", str(free_port())]
-    start = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        address = process.stdout.readline().split()[-1]
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _start(chrome: Browser) -> float:
+    start = perf_counter()
+    with _started() as address:
         page = chrome.new_page(viewport={"width": 1280, "height": 800})
         page.goto(address)
         page.get_by_role("button", name="Reset").wait_for()
         page.locator("canvas").first.wait_for()
         seconds = perf_counter() - start
         page.close()
-    finally:
-        process.terminate()
-        process.wait(30)
     return seconds
+
+
+@gives("lecture_fps", "lecture_cost_percent")
+def lecture() -> Iterator[Measure]:
+    """Frames a second that each of thirty viewers of one pocket acknowledges, and what they cost the simulation; the lecturer's page draws meanwhile."""
+    with _started() as address, browser() as chrome:
+        page = chrome.new_page(viewport={"width": 1280, "height": 800})
+        page.add_init_script("localStorage.setItem('potential-studio.tour', 'seen')")
+        page.goto(address)
+        wait_until(lambda: page.locator(".chip.playing").count() and _step(page), page, 240)
+        alone = _pace(page)
+        page.get_by_role("button", name="Share").click()
+        audience = Audience(page.get_by_label("Address for the audience").input_value(), VIEWERS)
+        page.wait_for_timeout(5000)
+        before = [listener.frames for listener in audience.listeners]
+        start, watched = perf_counter(), _pace(page)
+        seconds = perf_counter() - start
+        rates = [(listener.frames - then) / seconds for listener, then in zip(audience.listeners, before, strict=True)]
+        audience.leave()
+    yield Measure("lecture_fps", statistics.median(rates), "frames/s", 10.0, "value >= 10")
+    yield Measure("lecture_cost_percent", 100 * (1 - watched / alone), "%", 30.0, "value <= 30")
+
+
+def _pace(page: Page) -> float:
+    """Steps a second, over ten seconds."""
+    start, first = perf_counter(), _step(page)
+    page.wait_for_timeout(10_000)
+    return (_step(page) - first) / (perf_counter() - start)
+
+
+def _step(page: Page) -> int:
+    return int("".join(filter(str.isdigit, page.locator(".clock small").first.inner_text())) or 0)

@@ -1,8 +1,6 @@
 """The server as visitors meet it: the room, the password, one run for a whole lecture, a run that goes on without a page."""
 
 import asyncio
-import json
-import os
 import re
 import threading
 import time
@@ -13,14 +11,13 @@ import psutil
 import pytest
 from conftest import free_port, wait_until
 from panel.io.state import set_curdoc
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
-from tornado.websocket import websocket_connect
 
 from studio.hybrid.view import View
 from studio.library import Library
 from studio.recipes.dynamics import Dynamics
 from studio.run import close_all
 from studio.system import EXAMPLES, FromSmiles, System, Vacuum
+from tests.audience import Audience
 from widgets import lecture, server
 from widgets.address import Address
 from widgets.limits import Limits
@@ -146,68 +143,6 @@ def enter(house, page, recipe=ASPIRIN, title="Aspirin in vacuum"):
     return house.screens[-1]
 
 
-class Listener:
-    """A viewer without a browser: it speaks Bokeh's protocol, acknowledges each frame, and can fall asleep."""
-
-    def __init__(self):
-        self.frames, self.asleep, self.pane = 0, 0.0, ""
-
-    async def attend(self, url, lectures):
-        answer = await AsyncHTTPClient().fetch(url)
-        page = lectures[-1]
-        self.pane = next(iter(page.viewer.pane._models.values()))[0].id
-        token = re.search(r'"token":"([^"]+)"', answer.body.decode())[1]
-        request = HTTPRequest(url.replace("http", "ws").replace("lecture?", "lecture/ws?"), headers={"Origin": url.split("/lecture")[0]})
-        self.line = await websocket_connect(request, subprotocols=["bokeh", token])
-        self.task = asyncio.ensure_future(self.listen())
-
-    async def listen(self):
-        for _ in ("header", "metadata", "content"):
-            await self.line.read_message()  # of the server's welcome
-        await self.say("document_ready")
-        while (text := await self.line.read_message()) is not None:
-            await asyncio.sleep(self.asleep)
-            if isinstance(text, str) and '"esm_event"' in text and (frame := re.search(r'\["number",(\d+)\]', text)):
-                self.frames += 1
-                await self.answer(type="ack", frames=[[0, int(frame[1])]])
-            elif isinstance(text, str) and (serial := re.search(r'\["serial",(\d+)\]', text)):
-                await self.answer(type="ready", serial=int(serial[1]))
-
-    async def say(self, name, **values):
-        event = {"type": "event", "name": name, "values": {"type": "map", "entries": [list(pair) for pair in values.items()]}}
-        content = {"events": [{"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}]}
-        for part in ({"msgid": os.urandom(8).hex(), "msgtype": "PATCH-DOC"}, {}, content):
-            await self.line.write_message(json.dumps(part))
-
-    async def answer(self, **data):
-        await self.say("data_event", model={"id": self.pane}, data={"type": "map", "entries": [list(pair) for pair in data.items()]})
-
-    async def leave(self):
-        self.task.cancel()
-        self.line.close()
-
-
-class Audience:
-    """Many listeners, in one thread beside the server's."""
-
-    def __init__(self, url, count, lectures):
-        self.loop, self.listeners = asyncio.new_event_loop(), [Listener() for _ in range(count)]
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        for listener in self.listeners:
-            self.do(listener.attend(url, lectures))
-
-    def do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
-
-    def leave(self):
-        for listener in self.listeners:
-            self.do(listener.leave())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()
-
-
 @pytest.fixture
 def lectures(monkeypatch):
     """The pages of all viewers, as they come."""
@@ -241,7 +176,7 @@ def test_thirty_watch_one_run(house, open_page, browser, lectures):
         page.goto(url)
         wait_until(lambda: lectures[-1].viewer.delivered > 3, page, 60)
     memory = psutil.Process().memory_info().rss
-    audience = Audience(url, 27, lectures)
+    audience = Audience(url, 27)
     wait_until(lambda: screen.seat.watching == 30 and all(listener.frames > 5 for listener in audience.listeners), lecturer, 120)
     before = [listener.frames for listener in audience.listeners]
     watched = speed(screen, lecturer, 8.0)
@@ -294,7 +229,7 @@ def test_viewers_follow_the_lecturer_to_another_molecule_and_to_the_end(house, o
 def test_a_viewer_who_falls_asleep_costs_little(house, open_page, browser, lectures):
     house, lecturer = house(), open_page(browser)
     screen = enter(house, lecturer)
-    audience = Audience(house.url + house.do(screen.seat.share), 2, lectures)
+    audience = Audience(house.url + house.do(screen.seat.share), 2)
     asleep, awake = audience.listeners
     wait_until(lambda: asleep.frames > 5 and awake.frames > 5, lecturer, 60)
     asleep.asleep = 12.0
