@@ -58,7 +58,7 @@ class Recorder:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / STRUCTURE).exists():
                 store.save(structure, folder / STRUCTURE)
-                (folder / TOPOLOGY).write_text(to_pdb(structure), encoding="utf-8")
+                write_whole(folder / TOPOLOGY, to_pdb(structure).encode())
             write_whole(folder / RECIPE, (recipe + "\n").encode())
         self._last = _last_step(folder / ENERGIES)
         self._aside: list[Path] = []

