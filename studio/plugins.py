@@ -6,6 +6,8 @@ them. This module knows names and must not know any one plug-in.
 """
 
 import difflib
+from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeAlias
 
@@ -49,8 +51,13 @@ def load(group: Group, name: str) -> Plugin:
 
 
 def _points(group: Group) -> dict[str, EntryPoint]:
+    return _found(group, entry_points)
+
+
+@cache  # each look reads the metadata of every installed package
+def _found(group: Group, find: Callable[..., Iterable[EntryPoint]]) -> dict[str, EntryPoint]:
     """Entry points of a group by name; the first of two with the same name wins, as for imports."""
     points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=group):
+    for point in find(group=group):
         points.setdefault(point.name, point)
     return points

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from widgets.visitors import Seat
 
 
+class Page(pn.Template):
+    """Panel describes a template with all that is on it, for notebooks, whenever something is added; that takes half a second here."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
 def page(example: str, seat: "Seat") -> pn.Template:
     """The app for one document; the example opens and plays by itself.
 
@@ -26,7 +33,7 @@ def page(example: str, seat: "Seat") -> pn.Template:
     studio = Studio(None if seat.kept else example, desk, seat)
     if seat.kept:
         desk.guard.start(desk.store.reopen(seat.kept[-1]))
-    template = pn.Template(static("page.html"))
+    template = Page(static("page.html"))
     template.add_panel("studio", studio.panel)
     if pn.state.curdoc is not None:
         pn.state.on_session_destroyed(lambda _session: end(studio, seat))

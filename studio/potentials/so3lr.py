@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
-from scipy.spatial import cKDTree
 
 from studio.potentials.base import Batch, Card, Device, EnergyForces, Response, Sensitivity, check_supported
 from studio.potentials.weights import WeightsFile, read_state, read_verified
@@ -286,6 +285,8 @@ class BoundSO3LR:
         They are searched for in each call: that costs 2 % of it, and lists kept within a skin would make the last bits of
         the energy depend on the past.
         """
+        from scipy.spatial import cKDTree  # a third of a second, and menus import this file
+
         count = angstrom.shape[1]
         if everything:
             pairs = np.stack(np.triu_indices(count, k=1), axis=1)
