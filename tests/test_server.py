@@ -11,6 +11,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 import pytest
+from bokeh.document import Document
 from click.testing import CliRunner
 
 from studio.errors import SettingsError, StorageError, WorkerError
@@ -27,6 +28,7 @@ from widgets.broadcast import Broadcast
 from widgets.limits import Limits
 from widgets.opening import Place
 from widgets.pump import Pump
+from widgets.relay import Relay
 from widgets.visitors import GuestRun, Visitors
 
 ASPIRIN = Dynamics(system=EXAMPLES["aspirin-vacuum"].system, view=View(resolution="mm"))
@@ -372,6 +374,31 @@ def test_the_more_watch_the_fewer_frames_each_gets():
     leaves[0]()
     leaves[0]()
     assert broadcast.watching == 39
+
+
+def test_viewers_are_served_in_turn_and_one_that_breaks_stops_nobody():
+    served, problems = [], []
+
+    def break_down():
+        raise OSError("gone")
+
+    async def lecture():
+        relay = Relay(lambda: 1e-4)
+        leaves = [relay.join(Document(), lambda number=number: served.append(number), problems.append) for number in range(3)]
+        relay.join(Document(), break_down, problems.append)
+        while len(problems) < 5:
+            await asyncio.sleep(1e-3)
+        leaves[1]()
+        leaves[1]()
+        rest = len(served)
+        while len(problems) < 10:
+            await asyncio.sleep(1e-3)
+        return served[:rest], served[rest + 1 :]
+
+    before, after = asyncio.run(lecture())
+    assert before[:6] == [0, 1, 2, 0, 1, 2]
+    assert set(after) == {0, 2}
+    assert {str(problem) for problem in problems} == {"gone"}
 
 
 # -- doors -------------------------------------------------------------------------------------------------------------

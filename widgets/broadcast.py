@@ -12,6 +12,7 @@ from studio.frame import Frame, LocalFrames
 from studio.structure import Structure
 from studio.timeseries import Samples
 from widgets.pump import Pump
+from widgets.relay import Relay
 from widgets.store import Store
 
 FASTEST, SLOWEST = 25.0, 8.0
@@ -65,11 +66,13 @@ class Broadcast:
     Attributes:
         token: Who knows it may watch.
         over: Ended for good.
+        relay: Serves the pages of the viewers.
     """
 
     def __init__(self, seats: int) -> None:
         self.seats, self.token, self.over = seats, secrets.token_urlsafe(16), False
         self.watching = 0
+        self.relay = Relay(lambda: 1 / (self.rate * max(1, self.watching)))
         self._store: Store | None = None
         self._showing: Showing | None = None
         self._undo: Undo = lambda: None

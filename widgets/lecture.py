@@ -16,7 +16,7 @@ from widgets.plots import Plots
 from widgets.pump import Pump
 from widgets.viewer import Viewer
 
-REFRESH_MS = 500
+REFRESH_MS = 1000
 """Wall time between two looks at what is shown."""
 WAITING = "The lecturer's page is closed. This page goes on by itself when it is back."
 OVER = "The lecture is over. Thank you for watching."
@@ -33,10 +33,11 @@ class Lecture:
 
     def __init__(self, broadcast: Broadcast, leave: Undo) -> None:
         self.broadcast, self._leave = broadcast, leave
+        self._rest: Undo = lambda: None
         self.dark, self.sentence = True, ""
         self.guard = Guard(lambda sentence: self._say(sentence))
         self.viewer, self.plots = Viewer(dark=True), Plots(css("plots"))
-        self.pump = Pump(self.guard.report, broadcast.rate)
+        self.pump = Pump(self.guard.report)
         self._showing: Showing | None = None
         self._frame: Frame | None = None
         looks: dict[str, Any] = {"stylesheets": css("lecture"), "margin": 0, "align": "center"}
@@ -53,7 +54,8 @@ class Lecture:
         """Start the clocks, in the document of the viewer."""
         with self.guard:
             self.refresh()
-            self.pump.start()
+            if pn.state.curdoc is not None:
+                self._rest = self.broadcast.relay.join(pn.state.curdoc, self.pump.tick, self.guard.report)
             pn.state.add_periodic_callback(self.refresh, period=REFRESH_MS).log = False
 
     def refresh(self) -> None:
@@ -65,7 +67,7 @@ class Lecture:
 
     def close(self) -> None:
         """The viewer is gone."""
-        self.pump.stop()
+        self._rest()
         self._leave()
 
     def paint(self, dark: bool) -> None:
@@ -80,18 +82,13 @@ class Lecture:
         self._light.label = "Light page" if dark else "Dark page"
 
     def _follow(self) -> None:
-        """Another system, or another number of viewers."""
-        showing, rate = self.broadcast.showing, self.broadcast.rate
+        """Another system."""
+        showing = self.broadcast.showing
         if showing is not None and showing is not self._showing:
             self._showing, self._frame = showing, None
             self.viewer.show(showing.structure, showing.highlight)
             self._recall(showing)
             self.pump.watch(showing.frames)
-        if abs(rate - self.pump.rate) > 0.15 * rate:
-            self.pump.rate = rate
-            if self.pump.running:
-                self.pump.stop()
-                self.pump.start()
 
     def _recall(self, showing: Showing) -> None:
         """Empty plots, or what was plotted before this viewer came."""
