@@ -1,43 +1,27 @@
 """A desk over a run that nobody computes, for the tests of what steers it."""
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
-from studio.frame import Frame, LocalFrames
+from studio.frame import Frame
 from studio.hybrid.view import View
 from studio.library import Library
 from studio.recipes.dynamics import Dynamics
-from studio.run import Run
 from studio.steering import check_restraints, check_spring, spring_to
 from studio.structure import Structure
 from studio.system import FromSmiles, System, Vacuum
 from studio.worker import Status
+from tests.fake_runs import FakeRun
 from widgets.desk import Desk
 
 ETHANOL = Dynamics(system=System(source=FromSmiles(smiles="CCO"), surroundings=Vacuum()), view=View(resolution="mm"))
 
 
-class FakeRun(Run):
-    """A run whose worker is the test: `now` is how it is, `told` what it was told."""
-
-    def __init__(self, recipe, structure):
-        self.recipe, self.structure, self.frames, self.told = recipe, structure, LocalFrames(), []
-        self.now, self.doubts, self.closed = Status("paused", "Ready", 1.0), (), threading.Event()
-
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
-
-    def play(self):
-        self.told.append("play")
-        self.now = Status("playing")
-
-    def pause(self):
-        self.told.append("pause")
-        self.now = Status("paused", "Paused")
+class SteeredRun(FakeRun):
+    """Checks what pulls and holds its atoms, as a run does."""
 
     def step(self, count=1):
         self.told.append("step")
@@ -51,10 +35,6 @@ class FakeRun(Run):
     def rollback(self):
         self.told.append("rollback")
 
-    def recover(self):
-        self.told.append("recover")
-        self.now = Status("preparing", "Starting a new worker")
-
     def release(self):
         self.told.append("release")
 
@@ -65,18 +45,6 @@ class FakeRun(Run):
     def restrain(self, restraints):
         check_restraints(self.structure, restraints)
         self.told.append(("restrain", restraints))
-
-    def set_temperature(self, kelvin):
-        self.told.append(("temperature", kelvin))
-
-    def set_friction(self, per_ps):
-        self.told.append(("friction", per_ps))
-
-    def set_pace(self, steps_per_second):
-        self.told.append(("pace", steps_per_second))
-
-    def close(self):
-        self.closed.set()
 
 
 class Bench:
@@ -90,7 +58,7 @@ class Bench:
         self.store._opening._launch = self._launch
 
     def _launch(self, recipe, structure, _folder):
-        self.runs.append(FakeRun(recipe, structure or recipe.system.prepare()))
+        self.runs.append(SteeredRun(recipe, structure or recipe.system.prepare()))
         self.runs[-1].now = Status("paused", "Ready", 1.0) if self.ready else Status("preparing", "Preparing the system", 0.2)
         return self.runs[-1]
 

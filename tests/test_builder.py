@@ -3,22 +3,19 @@
 import asyncio
 import importlib.util
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from studio.errors import PluginError, SettingsError, StructureError
-from studio.frame import LocalFrames
 from studio.hybrid.view import View
 from studio.io import MAX_MEGABYTES
 from studio.io.glance import completions, glance
 from studio.library import Library
 from studio.region import Atoms
-from studio.run import Run
 from studio.system import EXAMPLES, FromFile, FromSequence, FromSmiles, FromTarget, Implicit, Pocket, System, Vacuum, WaterBox
-from studio.worker import Status
+from tests.fake_runs import FakeRun
 from tests.molecule_files import PEPTIDE, atom
 from widgets import sketcher
 from widgets.builder import Builder, fitting
@@ -28,29 +25,11 @@ from widgets.upload import Upload, safe_name
 PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
 
 
-class FakeRun(Run):
-    """A run whose worker is the test: it prepares the system at once, and `now` is how it is."""
+class PreparedRun(FakeRun):
+    """It prepares the system at once."""
 
     def __init__(self, recipe, structure=None):
-        self.recipe, self.frames, self.told = recipe, LocalFrames(), []
-        self.structure = structure or recipe.system.prepare()
-        self.now, self.closed = Status("paused", "Ready", 1.0), threading.Event()
-
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
-    doubts = property(lambda self: ())
-
-    def play(self):
-        self.now = Status("playing")
-
-    def pause(self):
-        self.now = Status("paused", "Paused")
-
-    def _tell(self, message):
-        self.told.append(message)
-
-    def close(self):
-        self.closed.set()
+        super().__init__(recipe, structure or recipe.system.prepare())
 
 
 class Bench:
@@ -64,7 +43,7 @@ class Bench:
 
     def launch(self, recipe, structure, folder):
         self.opened.append(recipe)
-        return FakeRun(recipe, structure)
+        return PreparedRun(recipe, structure)
 
     def do(self, *works):
         """Do each of `works` in an event loop, and let the run that it asks for take over and its picture be drawn."""

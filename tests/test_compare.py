@@ -13,7 +13,7 @@ import pytest
 from studio.alternatives import alternatives, same_start, varied
 from studio.compare import Account, Gauge, inputs_of, rows, told
 from studio.errors import SettingsError
-from studio.frame import Frame, LocalFrames
+from studio.frame import Frame
 from studio.hybrid.view import View
 from studio.io.targets import TARGETS
 from studio.library import Library
@@ -22,13 +22,13 @@ from studio.observables import Distance
 from studio.recipes.dynamics import Dynamics
 from studio.recorder import STRUCTURE, Recorder
 from studio.replay import Replay
-from studio.run import Run
 from studio.sources import FromFile, FromSmiles, FromTarget
 from studio.structure import Structure
 from studio.superpose import Overlay, matched
 from studio.system import System
 from studio.timeseries import Mean
 from studio.units import KJ_PER_KCAL
+from tests.fake_runs import READY, FakeRun
 from widgets import store as store_module
 from widgets.compare import Compare
 from widgets.desk import Desk
@@ -63,42 +63,26 @@ def record(entry, structure, frames, temperature=300.0, recipe_=None):
     return entry.id
 
 
-class FakeRun(Run):
-    """A run whose worker is the test."""
+class RecordedRun(FakeRun):
+    """It records what the test gives it."""
 
     def __init__(self, recipe, structure, folder):
-        self.recipe, self.given, self.folder = recipe, structure, folder
-        self.structure = None
-        self.frames, self.told, self.now, self.closed = LocalFrames(), [], Status("preparing", "Starting the worker"), False
+        super().__init__(recipe, None, Status("preparing", "Starting the worker"))
+        self.given, self.folder = structure, folder
 
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
+    def set_temperature(self, _kelvin):
+        """Not remembered: the board tells runs when to move, and nothing else."""
+
+    set_friction = set_temperature
 
     def stand(self, structure):
-        self.structure, self.now = structure, Status("paused", "Ready", 1.0)
+        self.structure, self.now = structure, READY
         self.recorder = Recorder(self.folder, structure, self.recipe.to_json(), interval=10)
         self.give(frame(structure, 0))
 
     def give(self, frame):
         self.recorder.record(frame)
         self.frames.publish(frame)
-
-    def play(self):
-        self.told.append("play")
-        self.now = Status("playing")
-
-    def pause(self):
-        self.told.append("pause")
-        self.now = Status("paused", "Paused")
-
-    def set_temperature(self, kelvin):
-        pass
-
-    def set_friction(self, per_ps):
-        pass
-
-    def close(self):
-        self.closed = True
 
 
 class Bench:
@@ -116,7 +100,7 @@ class Bench:
         monkeypatch.setattr(self.desk.viewer, "send", lambda frame, cell=0: self.sent.append((cell, frame)))
 
     def launch(self, recipe, structure, folder):
-        self.runs.append(FakeRun(recipe, structure, folder))
+        self.runs.append(RecordedRun(recipe, structure, folder))
         return self.runs[-1]
 
     def recorded(self, title, frames, smiles=ETHANOL, **changes):
@@ -521,7 +505,7 @@ class TestLive:
             bench.runs[-1].structure, bench.runs[-1].now = Structure.from_smiles(ETHANOL), Status("paused", "Ready", 1.0)
             await bench.settle(lambda: bench.runs[-1].told == ["play"])
             await bench.compare.open(two)
-            assert bench.runs[-2].closed
+            assert bench.runs[-2].closed.is_set()
             assert bench.compare.runs == ()
             assert bench.store._opening.wish.number == two
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from studio.errors import RegionError, UnsupportedError
-from studio.frame import LocalFrames
 from studio.hybrid.boundary import cap
 from studio.hybrid.view import View
 from studio.library import Library
@@ -16,9 +15,9 @@ from studio.measure import Speed
 from studio.recipes.dynamics import Dynamics
 from studio.region import Atoms, KindIs, Ligand, ResidueIs, SideChain, Solute, Union
 from studio.region_text import parse, to_text
-from studio.run import Run
 from studio.system import EXAMPLES, FromSmiles, System
 from studio.worker import Status
+from tests.fake_runs import FakeRun
 from widgets import picker as picking
 from widgets import speed as speeding
 from widgets.desk import Desk
@@ -37,34 +36,14 @@ def pocket():
     return POCKET.surroundings.surround(POCKET.source.build(POCKET.ph, POCKET.seed, POCKET.repairs), POCKET.seed)
 
 
-class FakeRun(Run):
-    """A run whose worker is the test: ready at once, with the atoms that the recipe's view leaves."""
+class PreparedRun(FakeRun):
+    """Ready at once, with the atoms that the recipe's view leaves."""
 
     def __init__(self, recipe, structure):
-        self.recipe, self.frames, self.given = recipe, LocalFrames(), structure
         view = recipe.view
         alone = view.resolution == "nnp"
-        self.structure = cap(structure, view.region.select(structure), view.link, view.charge, view.multiplicity).structure if alone else structure
-        self.now, self.closed = Status("paused", "Ready", 1.0), threading.Event()
-
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
-    doubts = property(lambda self: ())
-
-    def play(self):
-        self.now = Status("playing")
-
-    def pause(self):
-        self.now = Status("paused", "Paused")
-
-    def set_temperature(self, kelvin):
-        pass
-
-    def set_friction(self, per_ps):
-        pass
-
-    def close(self):
-        self.closed.set()
+        super().__init__(recipe, cap(structure, view.region.select(structure), view.link, view.charge, view.multiplicity).structure if alone else structure)
+        self.given = structure
 
 
 class Bench:
@@ -79,7 +58,7 @@ class Bench:
         self.desk.alert.say = lambda sentence, *ways, **kinds: self.said.append(sentence)
 
     def launch(self, recipe, structure, folder):
-        self.runs.append(FakeRun(recipe, self.structures[recipe.system.source.kind] if structure is None else structure))
+        self.runs.append(PreparedRun(recipe, self.structures[recipe.system.source.kind] if structure is None else structure))
         return self.runs[-1]
 
     def do(self, *works):

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import threading
 from pathlib import Path
 
 import mdtraj
@@ -12,16 +11,15 @@ import pytest
 
 from studio.account import account
 from studio.errors import SettingsError, StorageError, UnsupportedError
-from studio.frame import Frame, LocalFrames
+from studio.frame import Frame
 from studio.hybrid.view import View
 from studio.library import Library
 from studio.parcel import KINDS, kind_of, megabytes, pack
 from studio.recipes.dynamics import Dynamics
 from studio.recorder import ACTIONS, Recorder
-from studio.run import Run
 from studio.structure import Structure
 from studio.system import FromSmiles, System
-from studio.worker import Status
+from tests.fake_runs import FakeRun
 from widgets import listing
 from widgets.desk import Desk
 from widgets.listing import clock, fits, size
@@ -32,31 +30,12 @@ ETHANOL = Dynamics(system=System(source=FromSmiles(smiles="CCO")), interval=10, 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
 
-class FakeRun(Run):
-    """A run whose worker is the test."""
+class EthanolRun(FakeRun):
+    """Ready at once, where it was told to start."""
 
     def __init__(self, recipe, structure=None):
-        self.recipe, self.frames = recipe, LocalFrames()
-        self.structure, self.given = structure or Structure.from_smiles("CCO"), structure
-        self.now, self.closed = Status("paused", "Ready", 1.0), threading.Event()
-
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
-    doubts = property(lambda self: ())
-
-    def play(self):
-        self.now = Status("playing")
-
-    def pause(self):
-        self.now = Status("paused", "Paused")
-
-    def set_temperature(self, kelvin):
-        pass
-
-    set_friction = set_temperature
-
-    def close(self):
-        self.closed.set()
+        super().__init__(recipe, structure or Structure.from_smiles("CCO"))
+        self.given = structure
 
 
 def record(folder, frames=30):
@@ -84,7 +63,7 @@ class Bench:
             self.library.refresh(entry.id)
 
     def launch(self, recipe, structure, folder):
-        self.made.append(FakeRun(recipe, structure))
+        self.made.append(EthanolRun(recipe, structure))
         return self.made[-1]
 
     async def open(self, number):

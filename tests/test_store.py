@@ -1,7 +1,6 @@
 """The store of a document, driven by hand over runs that nobody computes: opening, refusing, carrying, keeping, driving."""
 
 import asyncio
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -11,16 +10,16 @@ import pytest
 
 from studio.carry import Carried
 from studio.errors import SettingsError, StorageError, UnsupportedError
-from studio.frame import Frame, LocalFrames
+from studio.frame import Frame
 from studio.hybrid.view import View
 from studio.levels import level
 from studio.library import Library
 from studio.recipes.dynamics import Dynamics
 from studio.region import Atoms
-from studio.run import Run
 from studio.structure import Structure
 from studio.system import FromSmiles, System, WaterBox, example
 from studio.worker import Status
+from tests.fake_runs import FakeRun
 from widgets import store
 from widgets.store import Store
 
@@ -35,41 +34,12 @@ def run(work):
         return pool.submit(asyncio.run, work).result()
 
 
-class FakeRun(Run):
-    """A run whose worker is the test: `now` is what the test says, `told` what it heard."""
+class EthanolRun(FakeRun):
+    """Its worker starts; the test says when it is ready."""
 
     def __init__(self, recipe, structure, folder):
-        self.recipe, self.given, self.folder = recipe, structure, folder
-        self.structure = structure or Structure.from_smiles("CCO")
-        self.frames, self.told, self.now = LocalFrames(), [], Status("preparing", "Starting the worker")
-        self.closed = threading.Event()
-
-    status = property(lambda self: self.now)
-    shared = property(lambda self: None)
-
-    def play(self):
-        self.told.append("play")
-        self.now = Status("playing")
-
-    def pause(self):
-        self.told.append("pause")
-        self.now = Status("paused", "Paused")
-
-    def recover(self):
-        self.told.append("recover")
-        self.now = Status("preparing", "Starting a new worker")
-
-    def set_temperature(self, kelvin):
-        self.told.append(("temperature", kelvin))
-
-    def set_friction(self, per_ps):
-        self.told.append(("friction", per_ps))
-
-    def set_pace(self, steps_per_second):
-        self.told.append(("pace", steps_per_second))
-
-    def close(self):
-        self.closed.set()
+        super().__init__(recipe, structure or Structure.from_smiles("CCO"), Status("preparing", "Starting the worker"))
+        self.given, self.folder = structure, folder
 
 
 class Document:
@@ -83,7 +53,7 @@ class Document:
         self.store.param.watch(lambda event: event.new and self.said.append(event.new.sentence), "refusal")
 
     def launch(self, recipe, structure, folder):
-        self.runs.append(FakeRun(recipe, structure, folder))
+        self.runs.append(EthanolRun(recipe, structure, folder))
         return self.runs[-1]
 
     def open(self, work):

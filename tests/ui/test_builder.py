@@ -9,9 +9,9 @@ from conftest import wait_until
 
 from studio.library import Library
 from studio.worker import Status
+from tests.fake_runs import FakeRun
 from tests.molecule_files import PEPTIDE, atom
 from tests.test_bad_input import MOLFILE
-from tests.test_builder import FakeRun
 from widgets.builder import Builder
 from widgets.desk import Desk
 
@@ -43,10 +43,11 @@ class Worker(FakeRun):
     """Prepares as a worker does, and says what goes wrong as a worker says it."""
 
     def __init__(self, recipe, structure=None):
+        super().__init__(recipe, structure)
         try:
-            super().__init__(recipe, structure)
+            self.structure = structure or recipe.system.prepare()
         except Exception as error:
-            self.structure, self.now = None, Status("failed", str(error))
+            self.now = Status("failed", str(error))
 
 
 class App:

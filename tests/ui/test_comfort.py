@@ -8,7 +8,7 @@ from conftest import wait_until
 
 from studio.library import Library
 from tests.access import controls, cut, focused, low_contrast, missing_help, tab_to
-from tests.test_builder import FakeRun
+from tests.test_builder import PreparedRun
 from tests.test_header import Seat
 from widgets.builder import Builder
 from widgets.control import RunControl
@@ -47,7 +47,7 @@ class Screen:
 
     def launch(self, recipe, structure, _folder):
         self.opened.append(recipe)
-        return FakeRun(recipe, structure)
+        return PreparedRun(recipe, structure)
 
     def arrange(self):
         looks = {"margin": 0, "sizing_mode": "stretch_both"}

@@ -16,7 +16,7 @@ from studio.library import Library
 from studio.recorder import ACTIONS, Recorder
 from studio.result import Result, versions
 from studio.structure import Structure
-from tests.test_runs import ETHANOL, FakeRun
+from tests.test_runs import ETHANOL, EthanolRun
 from widgets.desk import Desk, static
 from widgets.recording import Recording
 from widgets.runs import Runs
@@ -62,7 +62,7 @@ class App:
     def page(self):
         self.desk, self.doc = Desk(self.library, dark=self.dark), pn.state.curdoc
         self.store = self.desk.store
-        self.store._opening._launch = lambda _recipe, _structure, folder: FakeRun(_recipe, Structure.from_smiles("CCO" if folder.name == "3" else ASPIRIN))
+        self.store._opening._launch = lambda _recipe, _structure, folder: EthanolRun(_recipe, Structure.from_smiles("CCO" if folder.name == "3" else ASPIRIN))
         self.store.param.watch(lambda event: event.new and self.desk.viewer.show(event.new), "structure")
         self.runs, self.recording = Runs(self.desk), Recording(self.desk)
         self.desk.start()
