@@ -82,6 +82,7 @@ def conformers(structure: Structure, count: int, seed: int = 0) -> Floats:
     mol = Chem.Mol(replace(ordered, bonds=bonds[rows], bond_orders=ordered.bond_orders[rows]).to_rdkit())
     settings: Any = rdDistGeom.ETKDGv3()  # its stubs do not know that it takes plain values
     settings.randomSeed, settings.pruneRmsThresh, settings.numThreads = seed, APART / NM_PER_ANGSTROM, 1
+    settings.enableSequentialRandomSeeds = True  # otherwise the seed is multiplied, and seed 0 gives one shape over and over
     with rdBase.BlockLogs():
         for settings.useRandomCoords in (False, True):
             # Those that are like another one fall away: ask for more than are wanted.

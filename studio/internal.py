@@ -10,9 +10,9 @@ import numpy as np
 
 from studio.structure import Floats, Integers
 
-STRETCH, BEND, TURN = 420_000.0, 390.0, 13.0
-"""Stiffness of bonds (kJ/mol/nm^2), angles and torsions (kJ/mol/rad^2) of Lindh's model for bonded neighbours (0.45, 0.15, 0.005 atomic units)."""
-REST = 500.0
+STRETCH, BEND, TURN = 300_000.0, 600.0, 30.0
+"""Stiffness of bonds (kJ/mol/nm^2), angles and torsions (kJ/mol/rad^2): those with which drug-like ligands need the fewest steps."""
+REST = 1000.0
 """Stiffness of whatever no bond, angle or torsion holds, kJ/mol/nm^2."""
 STRAIGHT = 0.1
 """Sine below which an angle counts as straight: torsions about it mean nothing there."""
@@ -101,8 +101,8 @@ def bond_slopes(places: Floats) -> Floats:
 def stiffness(positions: Floats, parts: Internals) -> Floats:
     """A guess of the second derivatives of the energy of molecules near a minimum: bonds, angles and torsions as springs.
 
-    Lindh, Bernhardsson, Karlstroem and Malmqvist 1995, 10.1016/0009-2614(95)00646-L, eqs. 1 and 2, with full constants for bonded
-    neighbours and `REST` instead of the terms between others. Positive definite at any geometry.
+    After Lindh, Bernhardsson, Karlstroem and Malmqvist 1995, 10.1016/0009-2614(95)00646-L, eq. 1, with one constant for all bonds, one for
+    all angles and one for all torsions, and `REST` instead of the terms between others. Positive definite at any geometry.
 
     Args:
         positions: (b, n, 3), nm.

@@ -18,9 +18,9 @@ from studio.structure import Flags, Floats, Integers
 
 LONGEST = 0.02
 """How far an atom goes in one step at most, nm."""
-REMEMBERED = 12
+REMEMBERED = 8
 """Steps from which the curvature is learned."""
-REFRESH = 12
+REFRESH = 6
 """Steps between two guesses of the stiffness, which turns with the molecule."""
 NOISE = 0.02
 """What an energy in single precision may rise by without having risen, kJ/mol."""

@@ -79,7 +79,7 @@ class MM(BaseModel):
 
 
 class BoundMM:
-    """Molecular mechanics for one set of atoms, in double precision; may be called from several threads, each has a Context of its own.
+    """Molecular mechanics for one set of atoms; may be called from several threads, each has a Context of its own.
 
     Args:
         settings: The recipe.
@@ -110,7 +110,8 @@ class BoundMM:
 
         about = {key: text for key, text in self._mm.provenance.items() if key not in ("constraints", "hydrogen mass", "fixed atoms")}
         system = openmm.XmlSerializer.serialize(self._mm.system)
-        own = {"potential": self.card.name, "part": self._settings.part, "precision": "float64", "device": "cpu"}
+        precision = "float64" if self._settings.solvent == "none" else "float32"
+        own = {"potential": self.card.name, "part": self._settings.part, "precision": precision, "device": "cpu"}
         return own | about | {"system_sha256": hashlib.sha256(system.encode()).hexdigest()}
 
     def __call__(self, positions: Floats, box: Floats | None = None) -> EnergyForces:
@@ -134,12 +135,14 @@ class BoundMM:
         return Batch(np.array([answer.energy for answer in answers]), np.array([answer.forces for answer in answers]).reshape(positions.shape))
 
     def _context(self) -> "openmm.Context":
-        """This thread's Context; the Reference platform sums in double precision and always in the same order."""
+        """This thread's Context, which sums always in the same order: in double precision, or with water compiled, three times as fast."""
         import openmm
 
         if not hasattr(self._threads, "context"):
-            platform = openmm.Platform.getPlatformByName("Reference")
-            self._threads.context = openmm.Context(self._mm.system, openmm.VerletIntegrator(0.001), platform)
+            wet = self._settings.solvent != "none"
+            platform = openmm.Platform.getPlatformByName("CPU" if wet else "Reference")
+            properties = {"Threads": "1", "DeterministicForces": "true"} if wet else {}
+            self._threads.context = openmm.Context(self._mm.system, openmm.VerletIntegrator(0.001), platform, properties)
         return self._threads.context
 
 
