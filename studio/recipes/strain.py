@@ -24,7 +24,7 @@ from studio.recipes.base import OnFrame, Recipe
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
 from studio.result import Failure, Result, versions
-from studio.strain import OnPhase, Protocol, Strained, strained, summary
+from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import FromSmiles, System
 from studio.units import KJ_PER_KCAL
@@ -52,7 +52,7 @@ class Strain(Recipe):
     system: System
     ligand: AnyRegion = Focus()
     potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
-    protocol: Protocol = Protocol()
+    protocol: StrainProtocol = StrainProtocol()
 
     def run(
         self,
