@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from zipfile import BadZipFile
@@ -207,9 +208,9 @@ class _Work:
             SimulationError: There is no energy at the pose.
         """
         heavy, places = np.flatnonzero(self._ligand.numbers > 1), self._ligand.positions[None]
-        allowed = self._protocol.tolerance
+        allowed, watch = self._protocol.tolerance, self._watch(0.05, 0.15, "the pose")
         for tolerance in (*(rung for rung in RUNGS if rung < allowed), allowed):
-            found = self._relax(places, Hold(heavy, self._ligand.positions[heavy], tolerance), self._watch(0.05, 0.15, "the pose"))
+            found = self._relax(places, Hold(heavy, self._ligand.positions[heavy], tolerance), watch)
             places = found.positions
         if np.isnan(found.energies[0]):
             raise SimulationError(f"{self._bound.card.title} has no energy at this pose: atoms are too close or too far. Minimise the pose by MM first.")
@@ -235,11 +236,12 @@ class _Work:
         )
 
     def _watch(self, begin: float, end: float, what: str) -> OnStep:
-        title = self._bound.card.title
+        title, steps = self._bound.card.title, count(1)
 
         def on_step(iteration: int, moving: int) -> None:
             # How many steps it will be is not known: a hundred bring most there.
-            self._tell(begin + (end - begin) * iteration / (iteration + 40), f"{title}: relaxing {what}, iteration {iteration}, {moving} still moving")
+            done = next(steps)
+            self._tell(begin + (end - begin) * done / (done + 40), f"{title}: relaxing {what}, iteration {iteration}, {moving} still moving")
 
         return on_step
 

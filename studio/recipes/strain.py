@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -31,6 +31,8 @@ from studio.units import KJ_PER_KCAL
 
 FAR, CLOSE = 0.6, 0.2
 """A ligand without an atom within the first of its protein (nm) is not in its frame; heavy atoms within the second overlap."""
+PREPARING = 0.02
+"""Share of the work that is preparing the ligand, guessed."""
 MAIN = 2
 """A molecule with so many times the heavy atoms of any other one is the ligand of a salt."""
 
@@ -78,9 +80,9 @@ class Strain(Recipe):
         """
         recipe = json.loads(self.to_json())
         try:
-            ligand = self.pose(structure, progress)
+            ligand = self.pose(structure, _part(progress, 0.0, PREPARING))
             parts = _Parts(self, ligand, folder)
-            parts.measure(_watch(ligand, on_frame, progress))
+            parts.measure(_watch(ligand, on_frame, _part(progress, PREPARING, 1.0)))
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
         return replace(parts.result(), recipe=recipe)
@@ -252,18 +254,22 @@ def _in_place(whole: Structure, ligand: Structure) -> list[str]:
     return []
 
 
-def _watch(ligand: Structure, on_frame: OnFrame | None, progress: Progress | None) -> OnPhase:
+def _watch(ligand: Structure, on_frame: OnFrame | None, progress: Progress) -> OnPhase:
     """Tells the user, and ends the work when the user says so."""
     frame = Frame(0, 0.0, ligand.positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
 
     def watch(fraction: float, sentence: str) -> None:
         if on_frame and on_frame(frame) is False:
             raise StoppedError("Stopped before any potential had finished.")
-        if progress:
-            progress(fraction, sentence)
+        progress(fraction, sentence)
 
     return watch
 
 
-def _share(watch: OnPhase, number: int, count: int) -> Callable[[float, str], None]:
+def _share(watch: OnPhase, number: int, count: int) -> OnPhase:
     return lambda fraction, sentence: watch((number + fraction) / count, sentence)
+
+
+def _part(progress: Progress | None, begin: float, end: float) -> Progress:
+    """Progress of a part of the work, as that of the whole."""
+    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)
