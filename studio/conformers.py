@@ -5,8 +5,9 @@ that tell shapes apart.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,11 +86,10 @@ def conformers(structure: Structure, count: int, seed: int = 0) -> Floats:
     settings: Any = rdDistGeom.ETKDGv3()  # its stubs do not know that it takes plain values
     settings.randomSeed, settings.pruneRmsThresh, settings.numThreads = seed, APART / NM_PER_ANGSTROM, 1
     settings.enableSequentialRandomSeeds = True  # otherwise the seed is multiplied, and seed 0 gives one shape over and over
-    with rdBase.BlockLogs():
-        for settings.useRandomCoords in (False, True):
-            found = list(rdDistGeom.EmbedMultipleConfs(mol, SURPLUS * count, settings))
-            if found:
-                break
+    found: list[int] = []
+    for settings.useRandomCoords in (False, True):
+        with rdBase.BlockLogs(), suppress(RuntimeError, ValueError):  # by which RDKit says that distances contradict each other
+            found = found or list(rdDistGeom.EmbedMultipleConfs(mol, SURPLUS * count, settings))
     if not found:
         raise StructureError("No shapes were found for this molecule: its stereochemistry or its rings may be impossible. Check the pose.")
     shapes = np.array([mol.GetConformer(number).GetPositions() for number in found]) * NM_PER_ANGSTROM
@@ -209,7 +209,7 @@ def symmetries(structure: Structure) -> Integers:
     return np.asarray(heavy[maps], dtype=np.int64)
 
 
-@cache
+@lru_cache(maxsize=64)
 def _matches(labels: tuple[tuple[int, int], ...], bonds: tuple[tuple[int, int], ...]) -> Integers:
     """Matches of a graph on itself, the identity first; RDKit sees the number of neighbours as an isotope."""
     from rdkit import Chem
