@@ -49,9 +49,9 @@ def ase_minimum(bound, structure: Structure, positions: np.ndarray, fmax: float)
     return atoms.get_potential_energy() * KJ_PER_EV, atoms.calc.calls
 
 
-@pytest.mark.parametrize("potential", [MM(), SO3LR()], ids=lambda p: p.card.name)
-def test_minima_are_those_of_ase_or_lower_in_fewer_calls(potential, molecule, copies) -> None:
-    bound = potential.bind(molecule, device="cpu")
+@pytest.mark.parametrize(("potential", "count"), [(MM(), 6), (SO3LR(), 3)], ids=["mm", "so3lr"])
+def test_minima_are_those_of_ase_or_lower_in_fewer_calls(potential, count, molecule, copies) -> None:
+    bound, copies = potential.bind(molecule, device="cpu"), copies[:count]
     ours = relax(bound, copies, molecule.bonds, tolerance=10.0)
     assert ours.converged.all()
     theirs, calls = zip(*(ase_minimum(bound, molecule, place, 10.0 * NM_PER_ANGSTROM / KJ_PER_EV) for place in copies), strict=True)

@@ -96,9 +96,9 @@ def test_equal_to_an_independent_calculation() -> None:
     from ase.calculators.calculator import Calculator, all_changes
     from ase.optimize import BFGS
 
-    molecule = Structure.from_smiles("CC(=O)NCC")
+    molecule = Structure.from_smiles("CC(=O)NC")
     molecule = molecule.with_positions(molecule.positions + 0.02 * np.random.default_rng(3).normal(size=(len(molecule), 3)))
-    shapes, protocol = conformers(molecule, 2), GAS.model_copy(update={"force_tolerance": 2.0, "tolerance": 0.01})
+    shapes, protocol = conformers(molecule, 1), GAS.model_copy(update={"force_tolerance": 5.0, "tolerance": 0.01})
     ours = strained(SO3LR(precision="float64"), molecule, shapes, protocol)
     heavy = molecule.numbers > 1
 
@@ -125,15 +125,16 @@ def test_equal_to_an_independent_calculation() -> None:
         pose.calc.inner = calculator
         for pose.calc.tolerance in (*(rung for rung in RUNGS if rung < protocol.tolerance), protocol.tolerance):
             pose.calc.reset()
-            BFGS(pose, logfile=None).run(fmax=0.002, steps=1000)
+            BFGS(pose, logfile=None).run(fmax=0.005, steps=1000)
         strain = pose.get_potential_energy() - pose.calc.wall
         minima = []
         for start in (pose.positions, *(shapes / NM_PER_ANGSTROM)):
             atoms = Molecule(molecule.numbers, start, calculator=calculator)
             atoms.info["charge"] = 0.0
-            BFGS(atoms, logfile=None).run(fmax=0.002, steps=1000)
+            BFGS(atoms, logfile=None).run(fmax=0.005, steps=1000)
             minima.append(atoms.get_potential_energy())
-    assert ours.pose_energy == pytest.approx(strain * KJ_PER_EV, abs=0.05)
+    assert ours.pose_energy == pytest.approx(strain * KJ_PER_EV, abs=0.1)
+    assert kcal(ours) > 0.5
     assert kcal(ours) == pytest.approx((strain - min(minima)) * KJ_PER_EV / KJ_PER_KCAL, abs=0.1)
 
 
@@ -167,7 +168,7 @@ def test_a_proton_that_moves_over_is_left_out() -> None:
 
 
 def test_an_ensemble_tells_how_its_members_scatter(bent: Structure) -> None:
-    loose = GAS.model_copy(update={"force_tolerance": 100.0})
+    loose = GAS.model_copy(update={"iterations": 10})
     gas, water = (
         strained(AIMNet2Ensemble(), bent, bent.positions[:0].reshape(0, *bent.positions.shape), loose.model_copy(update={"medium": medium}))
         for medium in ("gas", "water")
