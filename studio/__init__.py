@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from studio.hybrid.view import MLFragment, View
     from studio.potentials.aimnet2 import AIMNet2, AIMNet2Ensemble
     from studio.potentials.combine import Scaled, Sum, difference, total
+    from studio.potentials.mm import MM, in_water
     from studio.potentials.openmmml import OpenMMML
     from studio.potentials.so3lr import SO3LR
     from studio.potentials.xtb import GFN2xTB
     from studio.recipes.dynamics import Dynamics
     from studio.recipes.minimise import Minimise
     from studio.recipes.single_point import SinglePoint
+    from studio.recipes.strain import Strain
+    from studio.recipes.strain_series import StrainSeries
     from studio.region import All, Atoms, Focus, Ligand, Near, ResidueIs, Solute
     from studio.result import Result
     from studio.run import Run
+    from studio.strain import StrainProtocol
     from studio.structure import Structure
     from studio.system import System
 
@@ -32,6 +36,7 @@ _HOMES = {
     "studio.hybrid.view": ("MLFragment", "View"),
     "studio.potentials.aimnet2": ("AIMNet2", "AIMNet2Ensemble"),
     "studio.potentials.combine": ("Scaled", "Sum", "difference", "total"),
+    "studio.potentials.mm": ("MM", "in_water"),
     "studio.potentials.openmmml": ("OpenMMML",),
     "studio.potentials.so3lr": ("SO3LR",),
     "studio.potentials.xtb": ("GFN2xTB",),
@@ -40,7 +45,10 @@ _HOMES = {
     "studio.recipes.single_point": ("SinglePoint",),
     "studio.region": ("All", "Atoms", "Focus", "Ligand", "Near", "ResidueIs", "Solute"),
     "studio.result": ("Result",),
+    "studio.recipes.strain": ("Strain",),
+    "studio.recipes.strain_series": ("StrainSeries",),
     "studio.run": ("Run",),
+    "studio.strain": ("StrainProtocol",),
     "studio.structure": ("Structure",),
     "studio.system": ("System",),
 }
@@ -48,8 +56,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AIMNet2", "AIMNet2Ensemble", "All", "Atoms", "Dynamics", "Electrostatic", "Focus", "ForceField", "Frame", "GFN2xTB", "Ligand", "MLFragment",
-    "Minimise", "Near", "OpenMMML", "ResidueIs", "Result", "Run", "SO3LR", "Scaled", "SinglePoint", "Solute", "Structure", "Sum", "System", "View",
-    "difference", "total",
+    "MM", "Minimise", "Near", "OpenMMML", "ResidueIs", "Result", "Run", "SO3LR", "Scaled", "SinglePoint", "Solute", "Strain", "StrainProtocol",
+    "StrainSeries", "Structure", "Sum", "System", "View", "difference", "in_water", "total",
 ]  # fmt: skip
 
 

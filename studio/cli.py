@@ -23,8 +23,11 @@ from studio.files import storage
 if TYPE_CHECKING:
     from studio.frame import Frame
     from studio.potentials.catalogue import Entry, Use
-    from studio.recipes.base import Recipe, Runnable
+    from studio.recipes.base import Recipe, Resumable, Runnable
     from studio.result import Result
+
+PERCENT = 100
+"""Where a progress bar ends that counts no steps."""
 
 
 class _Commands(click.Group):
@@ -83,7 +86,7 @@ def run(what: str | None, out: Path | None, resume: Path | None, steps: int | No
     """Run WHAT: the name of an example, or a recipe file.
 
     Dynamics writes trajectory.xtc, energies.csv, checkpoint.npz and provenance.json into the folder; Ctrl-C ends cleanly, go on with --resume.
-    Other recipes write provenance.json, with their values, and their arrays as arrays.npz.
+    Other recipes write provenance.json, with their values, and their arrays as arrays.npz; strain also keeps what is finished, for --resume.
     """
     from studio.recorder import CHECKPOINT, RECIPE
 
@@ -216,19 +219,24 @@ def _run_with_progress(recipe: "Recipe", out: Path) -> "Result":
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[speed]}"))
     with _interruptible() as interrupted, Progress(*columns) as bar:
-        task = bar.add_task("Preparing", total=getattr(recipe, "steps", None), speed="")
+        steps: int | None = getattr(recipe, "steps", None)
+        task = bar.add_task("Preparing", total=PERCENT if steps is None else steps, speed="")
 
         def show(frame: "Frame") -> bool:
-            speed = f"{frame.ns_per_day:.3g} ns/day  {frame.temperature:.0f} K" if frame.speed else ""
-            bar.update(task, completed=frame.step, description="Running", speed=speed)
+            if steps is not None:
+                speed = f"{frame.ns_per_day:.3g} ns/day  {frame.temperature:.0f} K" if frame.speed else ""
+                bar.update(task, completed=frame.step, description="Running", speed=speed)
             return not interrupted
 
-        def tell(_fraction: float, text: str) -> None:
-            bar.update(task, description=text)
+        def tell(fraction: float, text: str) -> None:
+            bar.update(task, description=text, completed=round(PERCENT * fraction) if steps is None else None)
 
         if isinstance(recipe, Dynamics):
             return recipe.run(on_frame=show, progress=tell, folder=out)
-        result = cast("Runnable", recipe).run(on_frame=show, progress=tell)
+        if recipe.resumes:
+            result = cast("Resumable", recipe).run(on_frame=show, progress=tell, folder=out)
+        else:
+            result = cast("Runnable", recipe).run(on_frame=show, progress=tell)
         _keep(result, out)
         return result
 

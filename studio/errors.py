@@ -54,5 +54,9 @@ class SimulationError(StudioError, ArithmeticError):
         self.atoms = atoms
 
 
+class StoppedError(StudioError, InterruptedError):
+    """The user ended something before it was done."""
+
+
 class WorkerError(StudioError, RuntimeError):
     """The worker process ended, was killed or did not answer."""

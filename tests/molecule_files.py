@@ -42,3 +42,12 @@ def mol2(structure: Structure, name: str) -> str:
         order = "ar" if bond.GetIsAromatic() else str(int(bond.GetBondTypeAsDouble()))
         lines.append(f"{bond.GetIdx() + 1:6d} {bond.GetBeginAtomIdx() + 1:5d} {bond.GetEndAtomIdx() + 1:5d} {order}")
     return "\n".join(lines) + "\n"
+
+
+def sdf(structure: Structure, name: str) -> str:
+    """One SDF record."""
+    from rdkit import Chem
+
+    mol = structure.to_rdkit()
+    mol.SetProp("_Name", name)
+    return f"{Chem.MolToMolBlock(mol)}$$$$\n"

@@ -9,6 +9,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PROMISED = {
     "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
+    "strain_of_a_series": ["ejm_31: strain mm", "so3lr", "measured dG -9.5", "bond C", "kcal/mol, "],
     "strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"],
     "watch_from_python": ["set 300 K", "set 400 K", "Paused at"],
 }

@@ -15,6 +15,7 @@ from studio.recipes.base import load_recipe
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.minimise import Minimise
 from studio.recipes.single_point import SinglePoint
+from studio.recipes.strain_series import Records
 from studio.recorder import CHECKPOINT, ENERGIES
 from studio.region import Near, ResidueIs
 from studio.settings import validated
@@ -25,7 +26,10 @@ ETHANOL = System(source=FromSmiles(smiles="CCO"))
 
 @pytest.mark.parametrize("kind", plugins.names("studio.recipes"))
 def test_every_recipe_survives_its_file(kind: str, tmp_path: Path) -> None:
-    recipe = plugins.load("studio.recipes", kind)(system=ETHANOL, view=View(region=ResidueIs(name="LIG") | Near(of=ResidueIs(name="LIG"), nm=0.4)))
+    region = ResidueIs(name="LIG") | Near(of=ResidueIs(name="LIG"), nm=0.4)
+    settings = {"system": ETHANOL, "view": View(region=region), "ligand": region, "source": Records(path="ligands.sdf")}
+    recipe_class = plugins.load("studio.recipes", kind)
+    recipe = recipe_class(**{name: value for name, value in settings.items() if name in recipe_class.model_fields})
     path = tmp_path / "recipe.json"
     path.write_text(recipe.to_json())
     assert load_recipe(path) == recipe

@@ -140,6 +140,11 @@ class BoundSum:
         return self._card
 
     @property
+    def terms(self) -> tuple[tuple[float, BoundPotential], ...]:
+        """Factors and bound potentials."""
+        return self._terms
+
+    @property
     def provenance(self) -> dict[str, str]:
         """That of each term, its keys preceded by the term's number."""
         own = {"potential": self.card.name}

@@ -7,7 +7,7 @@ the command line. `run` gives a `Result`, also when something fails. This file m
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,8 +37,26 @@ class Runnable(Protocol):
         ...
 
 
+class Resumable(Protocol):
+    """What a recipe can do whose finished parts are kept in a folder, to be found again when it is run once more."""
+
+    def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None) -> Result:
+        """Do it, or what is left of it.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with the frames on the way.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished parts are kept.
+        """
+        ...
+
+
 class Recipe(BaseModel):
     """Parent of the built-in recipes: frozen, unknown keys refused."""
+
+    resumes: ClassVar[bool] = False
+    """True for a recipe that is `Resumable`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

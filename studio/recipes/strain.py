@@ -1,0 +1,275 @@
+"""Strain: how much energy a ligand pays for its pose, by several potentials, and where in the molecule."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from studio import plugins
+from studio.conformers import check_molecule, conformers, rotatable
+from studio.errors import StoppedError, StudioError, UnsupportedError
+from studio.files import storage, write_whole
+from studio.frame import Frame
+from studio.hybrid.view import Progress
+from studio.internal import torsion_angles
+from studio.io import store
+from studio.potentials.base import Potential
+from studio.recipes.base import OnFrame, Recipe
+from studio.recorder import RECIPE, STRUCTURE
+from studio.region import AnyRegion, Focus
+from studio.result import Failure, Result, versions
+from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
+from studio.structure import Floats, Integers, Structure
+from studio.system import FromSmiles, System
+from studio.units import KJ_PER_KCAL
+
+FAR, CLOSE = 0.6, 0.2
+"""A ligand without an atom within the first of its protein (nm) is not in its frame; heavy atoms within the second overlap."""
+PREPARING = 0.02
+"""Share of the work that is preparing the ligand, guessed."""
+MAIN = 2
+"""A molecule with so many times the heavy atoms of any other one is the ligand of a salt."""
+
+
+class Strain(Recipe):
+    """Strain of a ligand in its pose.
+
+    Args:
+        system: Where the pose comes from: a ligand, or a complex in which it is.
+        ligand: Which atoms are the ligand.
+        potentials: Registered names of the potentials that are asked.
+        protocol: How strain is measured.
+    """
+
+    resumes: ClassVar[bool] = True
+
+    kind: Literal["strain"] = "strain"
+    version: Literal[1] = 1
+    system: System
+    ligand: AnyRegion = Focus()
+    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
+    protocol: StrainProtocol = StrainProtocol()
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Measure; what one potential refuses is a note, as long as another one answers.
+
+        For each potential P, `values` has P_strain_kcal_mol (to the lowest minimum found), P_strain_boltzmann_kcal_mol,
+        P_strain_local_kcal_mol (to the nearest minimum), P_restraint_kcal_mol, P_minima, P_pose_rmsd_angstrom and
+        P_minimum_rmsd_angstrom, and P_members_spread_kcal_mol for an ensemble; strain_kcal_mol and strain_spread_kcal_mol are mean
+        and standard deviation over the potentials. `arrays` has P_pose_nm, P_relaxed_nm and P_minimum_nm (n, 3), laid over the pose,
+        P_minima_nm and P_minima_kcal_mol, and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
+        torsion_atoms and pose_torsions_degrees; conformers_kcal_mol has a row for each start (the pose first), a column for each potential.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with the pose before each call of a potential; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished parts are kept, and found again.
+        """
+        recipe = json.loads(self.to_json())
+        try:
+            ligand = self.pose(structure, _part(progress, 0.0, PREPARING))
+            parts = _Parts(self, ligand, folder)
+            parts.measure(_watch(ligand, on_frame, _part(progress, PREPARING, 1.0)))
+        except StudioError as problem:
+            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+        return replace(parts.result(), recipe=recipe)
+
+    def pose(self, structure: Structure | None = None, progress: Progress | None = None) -> Structure:
+        """The ligand in its pose, with notes about it.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            progress: Called with a fraction and a sentence.
+
+        Raises:
+            StudioError: The system cannot be prepared, or the ligand is not one small molecule.
+        """
+        whole = structure if structure is not None else self.system.prepare(progress)
+        atoms, notes = _one_molecule(whole, self.ligand.select(whole))
+        ligand = replace(whole.take(atoms), box=None, droplet=None, fixed=np.zeros(len(atoms), dtype=np.bool_))
+        check_molecule(ligand)
+        if isinstance(self.system.source, FromSmiles):
+            notes.append("The pose was computed from the drawing (ETKDG and MMFF94): its strain says something about that method only.")
+        return ligand.with_notes(*notes, *_in_place(whole, ligand))
+
+
+@dataclass
+class _Parts:
+    """What the potentials have said, each kept on disk as soon as it is there."""
+
+    recipe: Strain
+    ligand: Structure
+    folder: Path | None
+    found: dict[str, Strained] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[StudioError] = field(default_factory=list)
+
+    def measure(self, watch: OnPhase) -> None:
+        """Ask one potential after the other; go on where one refuses.
+
+        Raises:
+            StudioError: All of them refuse, no shapes were found, or the folder cannot be written.
+        """
+        self._open()
+        shapes = self._shapes(watch)
+        asked = self.recipe.potentials
+        try:
+            for number, name in enumerate(asked):
+                self._ask(name, shapes, _share(watch, number, len(asked)))
+        except StoppedError as stop:
+            self.notes.append(f"Stopped after {len(self.found)} of {len(asked)} potentials: what is finished is kept, run it again to go on.")
+            self.problems.append(stop)
+        if not self.found:
+            raise self.problems[0]
+
+    def _open(self) -> None:
+        if self.folder is None:
+            return
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
+        store.save(self.ligand, self.folder / STRUCTURE)
+
+    def _shapes(self, watch: OnPhase) -> Floats:
+        chosen = self.recipe.protocol
+        watch(0.0, f"Making {chosen.conformers} shapes")
+        return conformers(self.ligand, chosen.conformers, chosen.seed) if chosen.conformers else np.zeros((0, len(self.ligand), 3))
+
+    def _ask(self, name: str, shapes: Floats, watch: OnPhase) -> None:
+        try:
+            potential: Potential = plugins.load("studio.potentials", name)()
+            path, key = self.folder / f"strain-{name}.npz" if self.folder else None, self._key(potential)
+            known = Strained.load(path, key) if path else None
+            self.found[name] = known or strained(potential, self.ligand, shapes, self.recipe.protocol, watch)
+        except StoppedError:
+            raise
+        except StudioError as problem:
+            self.problems.append(problem)
+            self.notes.append(f"No strain by {name}: {problem}")
+        else:
+            if path and known is None:
+                self.found[name].save(path, key)
+
+    def _key(self, potential: Potential) -> str:
+        """A hash of all that a part depends on."""
+        parts = (self.ligand.key, potential.card.name, repr(potential), self.recipe.protocol.model_dump_json(), *(f"{k} {v}" for k, v in versions().items()))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def result(self) -> Result:
+        """Values, arrays, provenance and notes of all that was found."""
+        strains = np.array([part.to_global for part in self.found.values()]) / KJ_PER_KCAL
+        values = {"strain_kcal_mol": float(strains.mean()), "conformers": float(len(next(iter(self.found.values())).energies) - 1)}
+        if len(strains) > 1:
+            values["strain_spread_kcal_mol"] = float(strains.std(ddof=1))
+        arrays, notes, provenance = _common(self.ligand, self.found), list(self.ligand.notes), dict(versions())
+        for name, part in self.found.items():
+            numbers = summary(part, self.ligand, self.recipe.protocol.temperature)
+            values |= {f"{name}_{key}": value for key, value in numbers.items()}
+            arrays |= {f"{name}_{key}": array for key, array in _arrays(part).items()}
+            provenance |= {f"{name}: {key}": text for key, text in part.provenance.items()}
+            notes += [f"{name}: {note}" for note in part.notes]
+        return Result({}, values, arrays, provenance, (*notes, *self.notes))
+
+
+def torsion_names(ligand: Structure, torsions: Integers) -> tuple[str, ...]:
+    """What to call rotatable bonds: the atoms of each, such as C7-N8.
+
+    Args:
+        ligand: The molecule.
+        torsions: Four atoms each, (t, 4).
+    """
+    return tuple(f"{ligand.names[second]}-{ligand.names[third]}" for _, second, third, _ in torsions.tolist())
+
+
+def _common(ligand: Structure, found: Mapping[str, Strained]) -> dict[str, NDArray[np.generic]]:
+    """What is the same for all potentials, and the table of conformers and potentials."""
+    torsions = rotatable(ligand)
+    table = np.stack([part.energies - part.energies[part.minima[0]] for part in found.values()], axis=1) / KJ_PER_KCAL
+    return {
+        "pose_nm": np.array(ligand.positions), "torsion_atoms": torsions, "torsion_names": np.array(torsion_names(ligand, torsions), dtype=np.str_),
+        "pose_torsions_degrees": np.degrees(torsion_angles(ligand.positions[torsions])), "conformers_kcal_mol": table,
+        "potentials": np.array(list(found), dtype=np.str_),
+    }  # fmt: skip
+
+
+def _arrays(part: Strained) -> dict[str, NDArray[np.generic]]:
+    """Coordinates, laid over the pose, and energies by one potential."""
+    return {
+        "pose_nm": part.pose, "relaxed_nm": part.places[0], "minimum_nm": part.minimum,
+        "minima_nm": part.places[part.minima], "minima_kcal_mol": (part.energies[part.minima] - part.energies[part.minima[0]]) / KJ_PER_KCAL,
+        "torsions_kcal_mol": part.torsion_energies / KJ_PER_KCAL, "torsions_degrees": part.torsion_angles, "members_kcal_mol": part.members / KJ_PER_KCAL,
+    }  # fmt: skip
+
+
+def _one_molecule(whole: Structure, atoms: Integers) -> tuple[Integers, list[str]]:
+    """The molecule that is meant among the chosen atoms: the only one, or by far the largest, and a sentence about the others.
+
+    Raises:
+        UnsupportedError: A molecule is chosen in part, or there are several.
+    """
+    chosen = set(atoms.tolist())
+    touched = [piece for piece in whole.molecules if chosen & set(piece.tolist())]
+    cut = next((piece for piece in touched if not chosen >= set(piece.tolist())), None)
+    if cut is not None:
+        raise UnsupportedError(
+            f"The ligand has to be a whole molecule; the atoms chosen are a part of {whole.residue_of(int(cut[0]))} and what it is bonded to. "
+            "Covalent ligands have no strain of their own: cut them out and cap them first."
+        )
+    largest, *others = sorted(touched, key=lambda piece: -int((whole.numbers[piece] > 1).sum()))
+    sizes = [int((whole.numbers[piece] > 1).sum()) for piece in (largest, *others)]
+    if others and sizes[0] < MAIN * sizes[1]:
+        counts = ", ".join(map(str, sizes))
+        raise UnsupportedError(f"Expected one ligand, got {len(sizes)} molecules of {counts} heavy atoms. Choose one, for example by its residue.")
+    told = f"Beside the ligand {len(others)} smaller {'fragments were' if len(others) > 1 else 'fragment was'} left out (counter-ions or water)."
+    return largest, [told] if others else []
+
+
+def _in_place(whole: Structure, ligand: Structure) -> list[str]:
+    """A sentence if the ligand lies outside its protein, or in it."""
+    from scipy.spatial import cKDTree
+
+    protein = whole.atoms_of("protein")
+    protein = protein[whole.numbers[protein] > 1]
+    if not len(protein):
+        return []
+    heavy = ligand.numbers > 1
+    nearest = float(cKDTree(whole.positions[protein]).query(ligand.positions[heavy])[0].min())
+    if nearest > FAR:
+        return [f"The ligand is {nearest:.2f} nm away from the protein: does its file have another frame? The strain does not depend on that."]
+    if nearest < CLOSE:
+        return [f"The ligand overlaps the protein ({nearest:.2f} nm between heavy atoms): the pose may be strained because it was not relaxed in its pocket."]
+    return []
+
+
+def _watch(ligand: Structure, on_frame: OnFrame | None, progress: Progress) -> OnPhase:
+    """Tells the user, and ends the work when the user says so."""
+    frame = Frame(0, 0.0, ligand.positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
+
+    def watch(fraction: float, sentence: str) -> None:
+        if on_frame and on_frame(frame) is False:
+            raise StoppedError("Stopped before any potential had finished.")
+        progress(fraction, sentence)
+
+    return watch
+
+
+def _share(watch: OnPhase, number: int, count: int) -> OnPhase:
+    return lambda fraction, sentence: watch((number + fraction) / count, sentence)
+
+
+def _part(progress: Progress | None, begin: float, end: float) -> Progress:
+    """Progress of a part of the work, as that of the whole."""
+    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)

@@ -1,0 +1,317 @@
+"""Strain of a series: one ligand after the other, each by itself, ranked.
+
+`measure` does one ligand and can be sent to another process; a ligand that cannot be done is a row that says why. With a
+folder every finished ligand is a file of its own, so that a series that was broken off goes on where it was.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from studio.errors import PluginError, StudioError
+from studio.files import storage, write_whole
+from studio.frame import Frame
+from studio.hybrid.view import Progress
+from studio.io import contents
+from studio.io.targets import target
+from studio.recipes.base import OnFrame, Recipe
+from studio.recipes.strain import Strain
+from studio.recorder import RECIPE
+from studio.result import Failure, Result, versions
+from studio.strain import StrainProtocol
+from studio.structure import Structure
+from studio.system import FromFile, FromTarget, System
+
+LIGANDS, ROW, TABLE = "ligands", "row.json", "strains.csv"
+"""In the folder: a folder for each ligand, its row in there, and the ranked table of all."""
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Records(_Source):
+    """All molecules of an SDF or MOL2 file, in their poses.
+
+    Args:
+        path: The file.
+    """
+
+    kind: Literal["records"] = "records"
+    path: str
+
+    def systems(self) -> list[tuple[str, System, float | None]]:
+        """Name, system and measured free energy of binding (unknown here) of each ligand.
+
+        Raises:
+            StructureError: Not such a file, or too many molecules.
+            StorageError: The file cannot be read.
+        """
+        records = contents(self.path)
+        return [(record.title or f"{record.index + 1}", System(source=FromFile(path=self.path, index=record.index)), None) for record in records]
+
+
+class Series(_Source):
+    """Ligands of a bundled protein, in their poses.
+
+    Args:
+        target: Name of the protein.
+        ligands: Their names; all of the series when left out.
+    """
+
+    kind: Literal["target"] = "target"
+    target: str
+    ligands: tuple[str, ...] = ()
+
+    def systems(self) -> list[tuple[str, System, float | None]]:
+        """Name, system and measured free energy of binding, kcal/mol, of each ligand.
+
+        Raises:
+            PluginError: No target or no ligand has this name.
+            MissingPackageError: The data is not installed.
+        """
+        known = target(self.target).ligands
+        foreign = [name for name in self.ligands if name not in known]
+        if foreign:
+            raise PluginError(f"{target(self.target).title} has no ligand '{foreign[0]}'. Known: {', '.join(known)}.")
+        names = self.ligands or tuple(known)
+        return [(name, System(source=FromTarget(target=self.target, ligand=name, complex=False)), known[name].affinity) for name in names]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One ligand to be done.
+
+    Args:
+        index: Its place in the series, counted from 0.
+        name: As the series calls it.
+        recipe: What to do.
+        affinity: Measured free energy of binding, kcal/mol, where it is known.
+        folder: Of this ligand, where there is one.
+    """
+
+    index: int
+    name: str
+    recipe: Strain
+    affinity: float | None = None
+    folder: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """A hash of all that the row depends on."""
+        parts = (self.recipe.to_json(), self.recipe.system.source.fingerprint(), *(f"{name} {version}" for name, version in versions().items()))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came out for one ligand.
+
+    Args:
+        index: Its place in the series, counted from 0.
+        name: As the series calls it.
+        values: As `Strain.run` gives them; empty where it failed.
+        notes: Sentences about the ligand.
+        failure: Why there is no number, a sentence; empty where there is one.
+        affinity: Measured free energy of binding, kcal/mol, where it is known.
+        provenance: Of the numbers.
+    """
+
+    index: int
+    name: str
+    values: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+    affinity: float | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def strain(self) -> float:
+        """Mean over the potentials, kcal/mol; not a number where it failed."""
+        return self.values.get("strain_kcal_mol", np.nan)
+
+
+def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
+    """Do one ligand, or find what was done before; none if it was stopped on the way.
+
+    Args:
+        task: The ligand; all of it can be pickled.
+        on_frame: Called with its pose; returns False to stop.
+        progress: Called with a fraction and a sentence.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    known = _kept(task)
+    if known is not None:
+        return known
+    stopped: list[bool] = []
+
+    def look(frame: Frame) -> bool:
+        if on_frame and on_frame(frame) is False:
+            stopped.append(True)
+        return not stopped
+
+    result = task.recipe.run(on_frame=look, progress=progress, folder=task.folder)
+    if stopped:
+        return None
+    failure = result.failure.message if result.failure else ""
+    row = Row(task.index, task.name, dict(result.values), tuple(map(str, result.notes)), failure, task.affinity, dict(result.provenance))
+    if task.folder:
+        with storage(task.folder):
+            task.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(task.folder / ROW, json.dumps({"key": task.key, "row": asdict(row)}, indent=1).encode())
+    return row
+
+
+def _kept(task: Task) -> Row | None:
+    """The row of a ligand that was finished with the same settings and versions."""
+    if task.folder is None:
+        return None
+    try:
+        kept = json.loads((task.folder / ROW).read_text(encoding="utf-8"))
+        return Row(**(kept["row"] | {"notes": tuple(kept["row"]["notes"])})) if kept["key"] == task.key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class StrainSeries(Recipe):
+    """Strain of many ligands in their poses.
+
+    Args:
+        source: Which ligands.
+        potentials: Registered names of the potentials that are asked.
+        protocol: How strain is measured.
+        ph: Protonation of what a file left out.
+    """
+
+    resumes: ClassVar[bool] = True
+
+    kind: Literal["strain_series"] = "strain_series"
+    version: Literal[1] = 1
+    source: Annotated[Records | Series, Field(discriminator="kind")]
+    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
+    protocol: StrainProtocol = StrainProtocol()
+    ph: Annotated[float, Field(ge=0.0, le=14.0)] = 7.4
+
+    def tasks(self, folder: Path | None = None) -> list[Task]:
+        """The ligands, each with all that is needed to do it alone.
+
+        Args:
+            folder: Of the series, where there is one.
+
+        Raises:
+            StudioError: The source cannot be read.
+        """
+        return [
+            Task(
+                index,
+                name,
+                Strain(system=system.model_copy(update={"ph": self.ph}), potentials=self.potentials, protocol=self.protocol),
+                affinity,
+                folder / LIGANDS / f"{index:04d}" if folder else None,
+            )
+            for index, (name, system, affinity) in enumerate(self.source.systems())
+        ]
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Measure all ligands; `arrays` has `names`, the least strained first, and for each strain_kcal_mol (ligands, potentials).
+
+        `potentials` names the columns; what failed has no number and comes last. A folder also gets the table as strains.csv.
+
+        Args:
+            structure: Not used: the source has many.
+            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished ligands are kept, and found again.
+        """
+        recipe = json.loads(self.to_json())
+        rows: list[Row] = []
+        try:
+            tasks = self.tasks(folder)
+            if folder:
+                with storage(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                write_whole(folder / RECIPE, (self.to_json() + "\n").encode())
+            for task in tasks:
+                row = measure(task, on_frame, _part(progress, task, len(tasks)))
+                if row is None:
+                    break
+                rows.append(row)
+                if folder:
+                    write_whole(folder / TABLE, table(rows, self.potentials).encode())
+        except StudioError as problem:
+            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+        return self._result(recipe, rows, len(tasks))
+
+    def _result(self, recipe: dict[str, object], rows: list[Row], wanted: int) -> Result:
+        ranked = in_order(rows)
+        failed = [row for row in ranked if row.failure]
+        notes = [f"{row.name}: {row.failure}" for row in failed]
+        if len(rows) < wanted:
+            notes.append(f"Stopped after {len(rows)} of {wanted} ligands: what is finished is kept, run it again to go on.")
+        values = {"ligands": float(len(rows)), "failed": float(len(failed))}
+        provenance = versions() | next((row.provenance for row in ranked if not row.failure), {})
+        failure = Failure("StudioError", f"None of the {len(rows)} ligands could be done. The first: {notes[0]}") if rows and len(failed) == len(rows) else None
+        return Result(recipe, values, _columns(ranked, self.potentials), provenance, tuple(notes), failure)
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows with the least strained first, those without a number last.
+
+    Args:
+        rows: In any order.
+    """
+    return sorted(rows, key=lambda row: (bool(row.failure), row.strain, row.index))
+
+
+def table(rows: Iterable[Row], potentials: Iterable[str]) -> str:
+    """The ranked table as CSV; energies in kcal/mol.
+
+    Args:
+        rows: In any order.
+        potentials: Those that were asked.
+    """
+    asked = tuple(potentials)
+    columns = ["strain_kcal_mol", "strain_spread_kcal_mol"]
+    columns += [f"{name}_{key}_kcal_mol" for name in asked for key in ("strain", "strain_boltzmann", "strain_local", "restraint")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "name", "index", *columns, "measured_dG_kcal_mol", "failure", "notes"])
+    for rank, row in enumerate(in_order(rows), 1):
+        numbers = [f"{row.values[column]:.3f}" if column in row.values else "" for column in columns]
+        affinity = "" if row.affinity is None else f"{row.affinity:.2f}"
+        writer.writerow(["" if row.failure else rank, row.name, row.index, *numbers, affinity, row.failure, " ".join(row.notes)])
+    return text.getvalue()
+
+
+def _columns(rows: list[Row], potentials: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
+    strains = [[row.values.get(f"{name}_strain_kcal_mol", np.nan) for name in potentials] for row in rows]
+    return {
+        "names": np.array([row.name for row in rows], dtype=np.str_), "potentials": np.array(potentials, dtype=np.str_),
+        "strain_kcal_mol": np.array(strains).reshape(len(rows), len(potentials)),
+        "measured_dG_kcal_mol": np.array([np.nan if row.affinity is None else row.affinity for row in rows]),
+    }  # fmt: skip
+
+
+def _part(progress: Progress | None, task: Task, count: int) -> Progress:
+    def tell(fraction: float, sentence: str) -> None:
+        if progress:
+            progress((task.index + fraction) / count, f"{task.name} ({task.index + 1} of {count}). {sentence}")
+
+    return tell

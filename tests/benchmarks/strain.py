@@ -1,0 +1,74 @@
+"""Benchmarks of strain: a series by our recipe, against the same minimisations one by one with ASE and the calculator of SO3LR's authors."""
+
+from collections.abc import Iterator
+from time import perf_counter
+
+import numpy as np
+
+from studio.conformers import conformers
+from studio.potentials.so3lr import SO3LR
+from studio.recipes.strain_series import Series, StrainSeries, Task
+from studio.result import Result
+from studio.strain import StrainProtocol
+from studio.structure import Floats, Structure
+from studio.units import KJ_PER_EV, KJ_PER_KCAL, NM_PER_ANGSTROM
+from tests.benchmarks.base import Measure, gives
+from tests.reference import so3lr_calculator
+
+PROTOCOL = StrainProtocol(medium="gas", conformers=20, torsions=False)
+WITHIN = 0.1
+"""What counts as the same minimum, kcal/mol."""
+STARTS = 2
+"""Shapes of each ligand that the peer relaxes; its time for all of them is scaled from these."""
+
+
+@gives("strain_series", "strain_series_same_minima")
+def strain_series(ligands: tuple[str, ...] = ()) -> Iterator[Measure]:
+    """TYK2 ligands, 20 conformers each, strain by SO3LR.
+
+    Args:
+        ligands: Their names; all sixteen when left out.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    tasks = StrainSeries(source=Series(target="tyk2", ligands=ligands), potentials=("so3lr",), protocol=PROTOCOL).tasks()
+    begin = perf_counter()
+    results = [task.recipe.run() for task in tasks]
+    ours = perf_counter() - begin
+    # The pose is relaxed twice, held and free, and each shape once.
+    relaxations = sum(int(result.values["conformers"]) + 2 for result in results)
+    torch.set_num_threads(2)  # the peer as it comes
+    seconds, same = zip(*(peer(task, result) for task, result in zip(tasks, results, strict=True)), strict=True)
+    torch.set_num_threads(1)
+    theirs = relaxations * float(np.mean(np.concatenate(seconds)))
+    yield Measure("strain_series", ours, f"s for {len(tasks)} ligands, {relaxations} minimisations", theirs, "ratio <= 0.2")
+    share = 100.0 * float(np.mean(np.concatenate(same)))
+    yield Measure("strain_series_same_minima", share, f"% of {STARTS * len(tasks)} within {WITHIN} kcal/mol or lower", 99.0, "value >= 99")
+
+
+def peer(task: Task, result: Result) -> tuple[list[float], list[bool]]:
+    """Seconds that ASE's BFGS needs for some of the shapes of a ligand, and whether our minimum below each is the same or lower."""
+    ligand = task.recipe.pose()
+    bound = SO3LR().bind(ligand, device="cpu")
+    lowest = bound(result.arrays["so3lr_minimum_nm"]).energy
+    seconds, same = [], []
+    for number, shape in enumerate(conformers(ligand, PROTOCOL.conformers, PROTOCOL.seed)[:STARTS], 1):
+        begin = perf_counter()
+        place = minimum(ligand, shape)
+        seconds.append(perf_counter() - begin)
+        found = (bound(place).energy - lowest) / KJ_PER_KCAL
+        same.append(bool(result.arrays["conformers_kcal_mol"][number, 0] <= found + WITHIN))
+    return seconds, same
+
+
+def minimum(ligand: Structure, shape: Floats) -> Floats:
+    """The minimum below a shape, (n, 3), nm, by the peer."""
+    from ase import Atoms
+    from ase.optimize import BFGS
+
+    with so3lr_calculator("float32") as calculator:
+        atoms = Atoms(numbers=ligand.numbers, positions=shape / NM_PER_ANGSTROM, calculator=calculator)
+        atoms.info["charge"] = float(ligand.charge)
+        BFGS(atoms, logfile=None).run(fmax=PROTOCOL.force_tolerance / KJ_PER_EV * NM_PER_ANGSTROM, steps=PROTOCOL.iterations)
+    return np.asarray(atoms.positions * NM_PER_ANGSTROM)
