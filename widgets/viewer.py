@@ -18,12 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import param
-from bokeh.document import Document
-from bokeh.events import Event
 from bokeh.server.urls import per_app_patterns
 from panel.custom import JSComponent
 from panel.io.server import WSHandler
-from panel.io.state import set_curdoc
 
 from studio.errors import SettingsError, WorkerError
 from studio.frame import Frame
@@ -156,11 +153,6 @@ class Pane(JSComponent):
 
     _esm = _module()
     _rename: ClassVar[Mapping[str, str | None]] = {"problem": None}
-
-    def _process_bokeh_event(self, doc: Document, event: Event) -> None:
-        """As Panel does it, without its light for a busy page: the page answers each frame, and the light takes longer than all the rest."""
-        with set_curdoc(doc):
-            self._process_event(event)
 
 
 class Viewer:
