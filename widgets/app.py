@@ -91,6 +91,7 @@ def command(
         click.echo(f"{TITLE} is at {url}")
         if browser:
             click.launch(url)
+        import widgets.page  # noqa: F401 - a quarter of a second that the browser needs to start anyway
 
     serve(Address(host, port, password), Limits(max_users, runs, memory, upload, library, audience, keep), _studio(example), tell)
 
