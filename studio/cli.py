@@ -280,11 +280,12 @@ def _report(result: "Result", steps: int | None, out: Path) -> None:
         click.echo(f"note: {note}")
     values = result.values
     if "time_ps" in values:
-        done = (
-            f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
-        )
-    else:
-        done = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-    click.echo(f"{done}; written to {out}")
-    if steps is not None and "time_ps" in values and values["steps"] < steps:
-        click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")
+        pace = f"{values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+        click.echo(f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {pace}; written to {out}")
+        if steps is not None and values["steps"] < steps:
+            click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")
+        return
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        click.echo(f"{name:<{width}}  {value:>12.6g}")
+    click.echo(f"written to {out}")

@@ -5,14 +5,13 @@ store and the pump of the desk, and how many watch; must not know pages.
 """
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from studio.frame import Frame, LocalFrames
 from studio.structure import Structure
 from studio.timeseries import Samples
 from widgets.pump import Pump
-from widgets.relay import Relay
+from widgets.relay import Relay, Undo
 from widgets.store import Store
 
 FASTEST, SLOWEST = 25.0, 8.0
@@ -21,8 +20,6 @@ BUDGET = 300.0
 """Frames per second that all viewers get together; the server has one thread for them and for the lecturer."""
 HISTORY = 2048
 """Samples kept for those who come late; even."""
-
-Undo = Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)

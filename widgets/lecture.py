@@ -10,10 +10,11 @@ import panel as pn
 
 from studio.frame import Frame
 from widgets.alerts import Guard
-from widgets.broadcast import Broadcast, Showing, Undo
+from widgets.broadcast import Broadcast, Showing
 from widgets.desk import css, static
 from widgets.plots import Plots
 from widgets.pump import Pump
+from widgets.relay import Undo
 from widgets.viewer import Viewer
 
 REFRESH_MS = 1000
