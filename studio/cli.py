@@ -18,7 +18,6 @@ import click
 from studio import plugins
 from studio.cli_runs import runs
 from studio.errors import SettingsError, StorageError, StudioError
-from studio.files import storage
 
 if TYPE_CHECKING:
     from studio.frame import Frame
@@ -237,24 +236,8 @@ def _run_with_progress(recipe: "Recipe", out: Path) -> "Result":
             result = cast("Resumable", recipe).run(on_frame=show, progress=tell, folder=out)
         else:
             result = cast("Runnable", recipe).run(on_frame=show, progress=tell)
-        _keep(result, out)
+        result.keep(out)
         return result
-
-
-def _keep(result: "Result", out: Path) -> None:
-    """Write what a recipe without a folder of its own has found.
-
-    Raises:
-        StorageError: No space, or no permission.
-    """
-    import numpy as np
-
-    from studio.recorder import PROVENANCE
-
-    with storage(out):
-        out.mkdir(parents=True, exist_ok=True)
-        result.save(out / PROVENANCE)
-        np.savez(out / "arrays.npz", allow_pickle=False, **dict(result.arrays))
 
 
 @contextmanager

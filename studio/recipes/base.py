@@ -6,8 +6,9 @@ the command line. `run` gives a `Result`, also when something fails. This file m
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,7 @@ from studio import plugins
 from studio.errors import SettingsError
 from studio.frame import Frame
 from studio.hybrid.view import Progress
+from studio.report import Report, Table
 from studio.result import Result
 from studio.settings import validated
 from studio.structure import Structure
@@ -52,13 +54,44 @@ class Resumable(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Study:
+    """A recipe as a question that people ask.
+
+    Args:
+        title: What they call it.
+        about: What it answers and how long it takes, a sentence or two.
+        subject: What it is about: one `system` (a setting of this name, and often a `ligand` in it), a series of ligands (`source`),
+            or the folder of a `recording`.
+    """
+
+    title: str
+    about: str
+    subject: Literal["system", "series", "recording"]
+
+
 class Recipe(BaseModel):
-    """Parent of the built-in recipes: frozen, unknown keys refused."""
+    """Parent of the built-in recipes: frozen, unknown keys refused.
+
+    A setting that people are asked for has a `title` (with its unit) and a `description` in its `Field`; the others keep their defaults.
+    """
 
     resumes: ClassVar[bool] = False
     """True for a recipe that is `Resumable`."""
+    study: ClassVar[Study | None] = None
+    """How people are offered it; not at all where there is none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """What people see of a result of this recipe; its numbers in a table, unless a recipe knows better.
+
+        Args:
+            result: Without a failure.
+            molecule: That was kept with it, where one was.
+        """
+        rows = tuple((name, value) for name, value in result.values.items())
+        return Report(self.study.title if self.study else type(self).__name__, (Table("Values", ("name", "value"), rows),), molecule, warnings=result.notes)
 
     def to_json(self) -> str:
         """The file form."""
