@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from studio.hybrid.view import MLFragment, View
     from studio.potentials.aimnet2 import AIMNet2, AIMNet2Ensemble
     from studio.potentials.combine import Scaled, Sum, difference, total
-    from studio.potentials.mm import MM, in_water
+    from studio.potentials.mm import MM
     from studio.potentials.openmmml import OpenMMML
     from studio.potentials.so3lr import SO3LR
+    from studio.potentials.water import InWater, in_water
     from studio.potentials.xtb import GFN2xTB
     from studio.recipes.dynamics import Dynamics
     from studio.recipes.minimise import Minimise
@@ -36,9 +37,10 @@ _HOMES = {
     "studio.hybrid.view": ("MLFragment", "View"),
     "studio.potentials.aimnet2": ("AIMNet2", "AIMNet2Ensemble"),
     "studio.potentials.combine": ("Scaled", "Sum", "difference", "total"),
-    "studio.potentials.mm": ("MM", "in_water"),
+    "studio.potentials.mm": ("MM",),
     "studio.potentials.openmmml": ("OpenMMML",),
     "studio.potentials.so3lr": ("SO3LR",),
+    "studio.potentials.water": ("InWater", "in_water"),
     "studio.potentials.xtb": ("GFN2xTB",),
     "studio.recipes.dynamics": ("Dynamics",),
     "studio.recipes.minimise": ("Minimise",),
@@ -55,7 +57,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AIMNet2", "AIMNet2Ensemble", "All", "Atoms", "Dynamics", "Electrostatic", "Focus", "ForceField", "Frame", "GFN2xTB", "Ligand", "MLFragment",
+    "AIMNet2", "AIMNet2Ensemble", "All", "Atoms", "Dynamics", "Electrostatic", "Focus", "ForceField", "Frame", "GFN2xTB", "InWater", "Ligand", "MLFragment",
     "MM", "Minimise", "Near", "OpenMMML", "ResidueIs", "Result", "Run", "SO3LR", "Scaled", "SinglePoint", "Solute", "Strain", "StrainProtocol",
     "StrainSeries", "Structure", "Sum", "System", "View", "difference", "in_water", "total",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from studio.files import write_whole
 from studio.internal import torsion_angles
 from studio.potentials.base import BoundPotential, Ensemble, Potential, evaluate_batch
 from studio.potentials.combine import BoundSum
-from studio.potentials.mm import in_water
+from studio.potentials.water import BoundInWater, in_water
 from studio.relax import Hold, OnStep, Relaxed, Twist, relax
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.timeseries import around
@@ -41,7 +41,7 @@ class StrainProtocol(BaseModel):
     """How strain is measured.
 
     Args:
-        medium: `gas`, or `water`: a continuum (see `studio.potentials.mm.in_water`).
+        medium: `gas`, or `water`: a continuum (see `studio.potentials.water.in_water`).
         conformers: Shapes from which minima are searched, besides the pose.
         seed: Of these shapes.
         tolerance: How far a heavy atom of the pose may go without a restraining force, nm.
@@ -252,7 +252,7 @@ def bound_members(bound: BoundPotential) -> tuple[BoundPotential, ...]:
     Args:
         bound: Any potential.
     """
-    parts = [part for _, part in bound.terms] if isinstance(bound, BoundSum) else [bound]
+    parts = [part for _, part in bound.terms] if isinstance(bound, BoundSum | BoundInWater) else [bound]
     return next((part.members for part in parts if isinstance(part, Ensemble)), ())
 
 

@@ -9,9 +9,8 @@ from pydantic import ValidationError
 
 from studio.errors import UnsupportedError
 from studio.forcefield import ForceField, parametrise
-from studio.potentials.base import Batched
-from studio.potentials.mm import MM, in_water
-from studio.potentials.so3lr import SO3LR
+from studio.potentials.mm import MM
+from studio.potentials.water import in_water
 from studio.structure import Structure
 from studio.testing import acetate, check_potential, water_dimer
 
@@ -43,14 +42,6 @@ def test_vacuum_and_solvation_add_up_to_water(aspirin: Structure) -> None:
     assert vacuum.energy + solvation.energy == pytest.approx(water.energy, abs=2e-3)
     np.testing.assert_allclose(vacuum.forces + solvation.forces, water.forces, atol=0.05)
     assert solvation.energy < 0.0
-
-
-def test_a_network_in_water_is_the_network_and_the_continuum(aspirin: Structure) -> None:
-    gas, wet = SO3LR().bind(aspirin)(aspirin.positions), in_water(SO3LR()).bind(aspirin)
-    assert wet.card.title == "SO3LR + GBn2 water"
-    continuum = MM(solvent="gbn2", part="solvation").bind(aspirin)(aspirin.positions).energy
-    assert wet(aspirin.positions).energy - gas.energy == pytest.approx(continuum, abs=1e-3)
-    assert isinstance(wet, Batched)
 
 
 def test_water_favours_charges_apart() -> None:

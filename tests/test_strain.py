@@ -13,8 +13,9 @@ from studio.errors import SimulationError
 from studio.io.targets import target
 from studio.potentials.aimnet2 import AIMNet2Ensemble
 from studio.potentials.base import EnergyForces
-from studio.potentials.mm import MM, in_water
+from studio.potentials.mm import MM
 from studio.potentials.so3lr import SO3LR
+from studio.potentials.water import in_water
 from studio.potentials.xtb import GFN2xTB
 from studio.recipes.base import load_recipe
 from studio.recipes.strain import Strain

@@ -191,6 +191,15 @@ class Potential(Protocol):
         ...
 
 
+@runtime_checkable
+class Solvable(Protocol):
+    """A potential that has a model of water of its own."""
+
+    def in_water(self) -> Potential:
+        """The same in continuum water."""
+        ...
+
+
 def check_supported(card: Card, structure: Structure) -> None:
     """Compare a molecule with a card, before anything expensive happens.
 

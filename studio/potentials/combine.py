@@ -35,6 +35,10 @@ def _written(potential: Potential) -> dict[str, object]:
     return {"name": potential.card.name, "settings": cast("BaseModel", potential).model_dump(mode="json")}
 
 
+PotentialSetting = Annotated[Potential, PlainValidator(_read), PlainSerializer(_written)]
+"""A registered potential as a setting; in a recipe `{"name": ..., "settings": {...}}`."""
+
+
 class Scaled(BaseModel):
     """A potential times a number.
 
@@ -45,7 +49,7 @@ class Scaled(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    potential: Annotated[Potential, PlainValidator(_read), PlainSerializer(_written)]
+    potential: PotentialSetting
     factor: float = Field(default=1.0, allow_inf_nan=False)
 
 

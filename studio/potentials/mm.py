@@ -1,14 +1,15 @@
 """MM: molecular mechanics as a potential - Sage with NAGL charges for small molecules, Amber for peptides - in vacuum or in continuum water.
 
-An adapter from `studio.forcefield` to the contract of potentials, and `in_water`, which lends its continuum to any other
-potential. Importing this file loads no OpenMM. The region is a set of whole molecules: a box plays no part.
+An adapter from `studio.forcefield` to the contract of potentials. Importing this file loads no OpenMM. The region is a set
+of whole molecules: a box plays no part.
 """
 
 import hashlib
 import threading
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -16,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from studio import cache
 from studio.forcefield import ForceField, ImplicitModel, MMSystem, parametrise
 from studio.forcefield.ligand import ELEMENTS
-from studio.potentials.base import Batch, Card, Device, EnergyForces, Potential, check_supported
-from studio.potentials.combine import total
+from studio.potentials.base import Batch, Card, Device, EnergyForces, check_supported
 from studio.structure import Floats, Integers, Structure
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class MM(BaseModel):
             citation="Boothroyd et al., J. Chem. Theory Comput. 2023, 19, 3251",
             doi="10.1021/acs.jctc.3c00039",
         )
+
+    def in_water(self) -> "MM":
+        """The same force field in GBn2 water."""
+        return self.model_copy(update={"solvent": "gbn2"})
 
     def bind(self, structure: Structure, atoms: Integers | None = None, device: Device = "auto") -> "BoundMM":
         """Check the molecules against the card, then assign their parameters, or take them from the cache.
@@ -114,6 +118,14 @@ class BoundMM:
         own = {"potential": self.card.name, "part": self._settings.part, "precision": precision, "device": "cpu"}
         return own | about | {"system_sha256": hashlib.sha256(system.encode()).hexdigest()}
 
+    @property
+    def solvation(self) -> "openmm.CustomGBForce":
+        """A copy of the force that is the water; there is one where there is a solvent."""
+        import openmm
+
+        found = next(force for force in self._mm.system.getForces() if isinstance(force, openmm.CustomGBForce))
+        return cast("openmm.CustomGBForce", deepcopy(found))  # one that belongs to a System ends with it
+
     def __call__(self, positions: Floats, box: Floats | None = None) -> EnergyForces:
         """Energy and forces.
 
@@ -144,23 +156,6 @@ class BoundMM:
             properties = {"Threads": "1", "DeterministicForces": "true"} if wet else {}
             self._threads.context = openmm.Context(self._mm.system, openmm.VerletIntegrator(0.001), platform, properties)
         return self._threads.context
-
-
-def in_water(potential: Potential, model: Literal["gbn2", "obc2"] = "gbn2") -> Potential:
-    """A potential in continuum water: for MM the force field with generalised Born, for any other its gas-phase energy plus that term.
-
-    The term and its nonpolar part (surface area, ACE) come from the MM model: the water answers to the molecule's fixed MM
-    charges. The potential itself does not feel the water - its electrons are those of the gas phase - so that this is
-    meant for differences between conformers of one molecule, not for free energies of solvation.
-    GBn2: Nguyen, Roe and Simmerling 2013, 10.1021/ct3010485; ACE: Schaefer, Bartels and Karplus 1998, 10.1006/jmbi.1998.2172.
-
-    Args:
-        potential: In the gas phase.
-        model: Of the water.
-    """
-    if isinstance(potential, MM):
-        return potential.model_copy(update={"solvent": model})
-    return total(potential, MM(solvent=model, part="solvation"))
 
 
 def _parametrised(molecule: Structure, solvent: ImplicitModel) -> MMSystem:
