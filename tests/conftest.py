@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from studio.potentials.compiled import compiler
 from studio.potentials.so3lr import SO3LR
@@ -20,9 +22,10 @@ ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A fresh cache for this session; worker processes inherit it through the environment."""
+    """A fresh cache for this session, shared by the processes of pytest-xdist; worker processes inherit it through the environment."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = str(tmp_path_factory.mktemp("cache"))
+        folder = str(tmp_path_factory.getbasetemp().parent / "cache" if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.mktemp("cache"))
+        Path(folder).mkdir(exist_ok=True)
         patch.setenv("POTENTIAL_STUDIO_CACHE", folder)
         yield folder
 
@@ -38,7 +41,8 @@ def compiled_so3lr(cache_folder: str) -> SO3LR:
     if compiler() is None:
         pytest.skip("there is no C++ compiler")
     so3lr = SO3LR()
-    so3lr.compile()
+    with FileLock(f"{cache_folder}/compile.lock"):  # another process of the tests may be at it
+        so3lr.compile()
     return so3lr
 
 
