@@ -49,14 +49,25 @@ def saddle(energies: Floats, one: int, other: int) -> float:
     return float(min(np.nan_to_num(way, nan=np.inf).max() for way in ways))
 
 
-def barrier(energies: Floats) -> float:
-    """The least that has to be climbed to get from the lowest minimum to another, or around where there is no other, kcal/mol.
+def ends(energies: Floats) -> tuple[int, int]:
+    """Indices of the two lowest minima, between which a barrier is measured; the same one twice where there is no other.
 
     Args:
         energies: (g,), kcal/mol.
     """
     lowest, *others = minima(energies).tolist()
-    return min((saddle(energies, lowest, other) for other in others), default=float(np.nanmax(energies))) - float(energies[lowest])
+    return lowest, others[0] if others else lowest
+
+
+def barrier(energies: Floats, between: tuple[int, int]) -> float:
+    """The least climb, from the lowest point, that leads from one index to another; all around where they are the same, kcal/mol.
+
+    Args:
+        energies: (g,), kcal/mol.
+        between: Indices, the same ones for all methods that are compared.
+    """
+    top = saddle(energies, *between) if between[0] != between[1] else float(np.nanmax(energies))
+    return top - float(np.nanmin(energies))
 
 
 def at(angles: Floats, energies: Floats, places: Floats) -> Floats:
@@ -77,7 +88,7 @@ class Agreement:
 
     Args:
         rmse: After the best shift, each angle weighted by how far either method populates it, kcal/mol.
-        barrier: Of the one, kcal/mol.
+        barrier: Of the one, between the lowest minima of the reference, kcal/mol.
         reference_barrier: Of the reference, kcal/mol.
         reasons: Why it is described badly, clauses; none where it is described well.
     """
@@ -109,7 +120,8 @@ def agreement(angles: Floats, energies: Floats, reference: Floats, temperature: 
     weights = np.exp(-np.fmin(ours, theirs)[known] * KJ_PER_KCAL / (BOLTZMANN * temperature))
     apart = (ours - theirs)[known]
     rmse = float(np.sqrt(np.average((apart - np.average(apart, weights=weights)) ** 2, weights=weights)))
-    heights = barrier(ours), barrier(theirs)
+    between = ends(theirs)
+    heights = barrier(ours, between), barrier(theirs, between)
     reasons = [f"the weighted deviation is {rmse:.1f} kcal/mol"] if rmse > RMSE else []
     reasons += [f"the reference's minimum at {angle:.0f}° is {cost:.1f} kcal/mol too high" for angle, cost in _misplaced(angles, theirs, ours)]
     reasons += [f"its minimum at {angle:.0f}° is {cost:.1f} kcal/mol too low" for angle, cost in _misplaced(angles, ours, theirs)]

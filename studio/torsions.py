@@ -35,6 +35,10 @@ LOWER = 0.1
 """What counts as lower and spreads, kJ/mol."""
 ELSEWHERE = np.radians(40.0)
 """Neighbours whose other torsions differ by more than this lie on different branches."""
+SHAKE = 0.003
+"""Random move of each coordinate of a start, nm, lest symmetry keeps it on a saddle point."""
+FULL = 2
+"""Minima, the lowest ones, that are turned to every angle."""
 ROUNDS = 12
 """Times that what is lower may spread."""
 MIRROR = np.array([1.0, 1.0, -1.0])
@@ -59,9 +63,9 @@ class ScanProtocol(BaseModel):
     medium: Annotated[Medium, Field(title="Surroundings", description="In gas, where force fields are fitted, or in continuum water.")] = "gas"
     points: Annotated[int, Field(ge=6, le=120, multiple_of=2, title="Angles", description="Points of a profile: 24 are 15 degrees apart.")] = 24
     map_points: Annotated[int, Field(ge=6, le=36, multiple_of=2, title="Angles of a map", description="Along each side: 12 are 30 degrees apart.")] = 12
-    conformers: Annotated[int, Field(ge=0, le=1000, title="Shapes of the rest", description="Other shapes of the molecule that may lower the profile.")] = 6
+    conformers: Annotated[int, Field(ge=0, le=1000, title="Shapes of the rest", description="Other shapes of the molecule that may lower the profile.")] = 8
     seed: Annotated[int, Field(ge=0, le=10**9)] = 0
-    force_tolerance: Annotated[float, Field(ge=0.1, le=1000.0)] = 20.0
+    force_tolerance: Annotated[float, Field(ge=0.1, le=1000.0)] = 10.0
     iterations: Annotated[int, Field(ge=1, le=100_000)] = 300
     temperature: Kelvin = 298.15
 
@@ -163,6 +167,7 @@ class _Grid:
         self.lingering = np.zeros(cells, dtype=np.bool_)
         self._opposite = np.ravel_multi_index(tuple(-np.indices(self.shape) % points), self.shape).ravel()
         self._folds = achiral(molecule)
+        self._random = np.random.default_rng(0)
         self._others = _one_for_each_bond(molecule)
 
     @property
@@ -211,8 +216,8 @@ class _Grid:
                     self.energies[here], self.places[here], self.lingering[here] = energy, image, not arrived
         return np.array(sorted(fresh), dtype=np.int64)
 
-    def proposals(self, fresh: Integers) -> list[tuple[int, Floats]]:
-        """Starts for the neighbours of cells, where the neighbour is not their continuation."""
+    def proposals(self, fresh: Integers, *, everywhere: bool) -> list[tuple[int, Floats]]:
+        """Starts for the neighbours of cells, shaken off saddle points; where the neighbour is their continuation, only if everywhere."""
         found = []
         for cell in sorted({*fresh.tolist(), *(self._opposite[fresh].tolist() if self._folds else ())}):
             for axis, move in ((axis, move) for axis in range(len(self.shape)) for move in (-1, 1)):
@@ -220,8 +225,8 @@ class _Grid:
                 index[axis] = (index[axis] + move) % self.shape[axis]
                 beside = int(np.ravel_multi_index(tuple(index), self.shape))
                 start = self.turned(self.places[cell], beside)
-                if self.folded(beside, start)[0] == beside and not self._continues(start, beside):
-                    found.append((beside, start))
+                if self.folded(beside, start)[0] == beside and (everywhere or not self._continues(start, beside)):
+                    found.append((beside, start + SHAKE * self._random.normal(size=start.shape)))
         return found
 
     def _continues(self, start: Floats, cell: int) -> bool:
@@ -247,9 +252,9 @@ class _Work:
         minima = unique_minima(grid.molecule, found.positions, energies)
         if not len(minima):
             return
-        lowest, *others = (found.positions[row] for row in minima if energies[row] < energies[minima[0]] + WINDOW)
-        starts = [(cell, grid.turned(lowest, cell)) for cell in grid.cells.tolist()]
-        for place in others:
+        places = [found.positions[row] for row in minima if energies[row] < energies[minima[0]] + WINDOW]
+        starts = [(cell, grid.turned(place, cell)) for place in places[:FULL] for cell in grid.cells.tolist()]
+        for place in places[FULL:]:
             cell, image = grid.folded(grid.nearest(place), place)
             starts.append((cell, grid.turned(image, cell)))
         self._fresh = self._descend(starts, self._watch(0.2, 0.7, f"{len(starts)} geometries"))
@@ -257,7 +262,7 @@ class _Work:
     def spread(self) -> None:
         """What is lower goes on to its neighbours, until nothing is."""
         for number in range(ROUNDS):
-            starts = self._grid.proposals(self._fresh)
+            starts = self._grid.proposals(self._fresh, everywhere=number == 0)
             if not starts:
                 break
             begin = 0.7 + 0.3 * (1.0 - 0.7**number)

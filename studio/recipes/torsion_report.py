@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from studio.conformers import overlay
-from studio.profiles import Agreement, agreement, at, barrier, minima
+from studio.profiles import Agreement, agreement, at, minima
 from studio.report import Chart, Curve, Curves, Heat, Line, Painted, Report, Shape, Table, Target
 from studio.result import Result
 from studio.structure import Floats, Structure
@@ -107,9 +107,9 @@ class _Seen:
             words = "well" if verdict.good else f"badly: {'; '.join(verdict.reasons)}"
             said = f"MM describes this torsion {words} ({titled(self.judge)} is the reference; deviation {verdict.rmse:.1f} kcal/mol). "
         where = "in continuum water" if self.water else "in the gas phase"
-        note = f"{said}Relaxed at each angle, {where}, each curve above its own lowest point. The dot-dash mark is the pose as it was given."
+        note = f"{said}Relaxed at each angle, {where}, each curve above its own lowest point. The mark is the pose as it was given."
         title = f"{self.bonds[bond]}, torsion {self._measured(bond)}"
-        return Curves(title, "angle (degrees)", "energy (kcal/mol)", tuple(curves), (Line(float(self.pose[bond]), "pose"),), note=note.replace("dot-dash mark", "mark"))
+        return Curves(title, "angle (degrees)", "energy (kcal/mol)", tuple(curves), (Line(float(self.pose[bond]), "pose"),), note=note)
 
     def _measured(self, bond: int) -> str:
         names = self.molecule.names if self.molecule else ()
@@ -126,10 +126,10 @@ class _Seen:
         columns += ["MM's deviation (kcal/mol)", "MM describes it"] if self.judge else []
         rows: list[tuple[str | float | None, ...]] = []
         for bond, (name, profiles, verdict) in enumerate(zip(self.bonds, grid, self.verdicts, strict=True)):
-            heights = [barrier(each) if np.isfinite(each).any() else None for each in profiles]
+            heights = [self.result.values.get(f"{name}_{each}_barrier_kcal_mol") for each in self.potentials]
             told = ((verdict.rmse, "well" if verdict.good else f"badly: {'; '.join(verdict.reasons)}") if verdict else (None, "-")) if self.judge else ()
             rows.append((name, float(self.pose[bond]), *_numbers(self._pose_costs(bond, profiles)), *heights, *told))
-        note = "Barrier: the least climb out of the lowest minimum."
+        note = "Barrier: the least climb between the two lowest minima of the first network (or else of MM), all around where there is but one."
         if self.judge:
             note += (
                 f" MM is compared with {titled(self.judge)}, angles weighted by how far they are populated; badly means: a deviation above 1 kcal/mol, "

@@ -20,7 +20,7 @@ from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
 from studio.io import store
 from studio.potentials.base import Potential
-from studio.profiles import agreement, at, barrier, minima
+from studio.profiles import agreement, at, barrier, ends, minima
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.ligand import part_of, posed, share, watching
 from studio.recipes.recorded import recorded_angles
@@ -283,11 +283,14 @@ def _numbers(bonds: tuple[str, ...], potentials: tuple[str, ...], angles: Floats
     bad = 0
     for bond, profiles, angle in zip(bonds, grid, pose, strict=True):
         known = {name: profile for name, profile in zip(potentials, profiles, strict=True) if np.isfinite(profile).any()}
+        if not known:
+            continue
+        other = next((name for name in known if name != JUDGED), None)
+        between = ends(known[other or JUDGED])
         for name, profile in known.items():
-            values[f"{bond}_{name}_barrier_kcal_mol"] = barrier(profile)
+            values[f"{bond}_{name}_barrier_kcal_mol"] = barrier(profile, between)
             values[f"{bond}_{name}_lowest_degrees"] = float(angles[minima(profile)[0]])
             values[f"{bond}_{name}_pose_kcal_mol"] = float(at(angles, profile, angle))
-        other = next((name for name in known if name != JUDGED), None)
         if JUDGED in known and other:
             found = agreement(angles, known[JUDGED], known[other], temperature)
             values[f"{bond}_{JUDGED}_rmse_kcal_mol"] = found.rmse
