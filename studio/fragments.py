@@ -13,7 +13,7 @@ from studio.hybrid.boundary import Part, cap
 from studio.structure import Floats, Integers, Structure
 
 if TYPE_CHECKING:
-    from rdkit.Chem import Atom, Bond, Mol
+    from rdkit.Chem import Atom, Bond, Mol, RWMol
 
 AMIDE = "[NX3]-[CX3]=[O,S]"
 """First two atoms: a bond that is not cut."""
@@ -78,21 +78,10 @@ def around(structure: Structure, torsion: Integers) -> tuple[Structure, Integers
     from rdkit import Chem
 
     mol = Chem.RWMol(structure.to_rdkit())
-    kept = _grown(mol, torsion.tolist())
-    methyls = {(atom, far) for atom, far in _leaving(mol, kept) if _wants_methyl(mol.GetAtomWithIdx(atom))}
-    heavy = kept | {far for _, far in methyls}
-    if len(heavy) == int((structure.numbers > 1).sum()):
-        return structure, torsion
-    for _, far in methyls:
-        _make_methyl(mol, far)
-    for atom, far in _leaving(mol, kept):
-        if (atom, far) not in methyls:
-            _free(mol.GetAtomWithIdx(atom))
     for atom in mol.GetAtoms():
         atom.SetIntProp("was", atom.GetIdx())
-    hydrogens = {near.GetIdx() for index in kept for near in mol.GetAtomWithIdx(index).GetNeighbors() if near.GetAtomicNum() == 1}
-    for index in sorted(set(range(len(structure))) - heavy - hydrogens, reverse=True):
-        mol.RemoveAtom(index)
+    if not _cut(mol, _grown(mol, torsion.tolist())):
+        return structure, torsion
     Chem.SanitizeMol(mol)
     whole = Chem.AddHs(mol, addCoords=True)
     new = {atom.GetIntProp("was"): atom.GetIdx() for atom in whole.GetAtoms() if atom.HasProp("was")}
@@ -100,6 +89,24 @@ def around(structure: Structure, torsion: Integers) -> tuple[Structure, Integers
     made = Structure.from_rdkit(whole, title=f"a fragment of {structure.title or 'the molecule'}")
     named = replace(made, names=tuple(names.get(index, f"HX{index + 1}") for index in range(len(made))))
     return named, np.array([new[atom] for atom in torsion.tolist()], dtype=np.int64)
+
+
+def _cut(mol: "RWMol", kept: set[int]) -> bool:
+    """Take away what is not kept, and let hydrogens be added where it was; false if there is nothing to take."""
+    leaving = _leaving(mol, kept)
+    methyls = {far for atom, far in leaving if _wants_methyl(mol.GetAtomWithIdx(atom))}
+    away = {atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1} - kept - methyls
+    for atom, far in leaving:
+        # Hydrogens are added on what is kept, or on the methyl in its place.
+        open_end = mol.GetAtomWithIdx(far if far in methyls else atom)
+        open_end.SetNoImplicit(False)
+        if far in methyls:
+            open_end.SetFormalCharge(0)
+            open_end.SetIsAromatic(False)
+    loose = {near.GetIdx() for index in away | methyls for near in mol.GetAtomWithIdx(index).GetNeighbors() if near.GetAtomicNum() == 1}
+    for index in sorted(away | loose, reverse=True):
+        mol.RemoveAtom(index)
+    return bool(away)
 
 
 def _name(structure: Structure, mol: "Mol", atoms: Integers) -> str:
@@ -145,16 +152,3 @@ def _leaving(mol: "Mol", kept: set[int]) -> list[tuple[int, int]]:
     """Bonds from kept atoms to heavy ones that are not."""
     pairs = [(atom, near) for atom in sorted(kept) for near in mol.GetAtomWithIdx(atom).GetNeighbors()]
     return [(atom, near.GetIdx()) for atom, near in pairs if near.GetAtomicNum() > 1 and near.GetIdx() not in kept]
-
-
-def _make_methyl(mol: "Mol", carbon: int) -> None:
-    atom = mol.GetAtomWithIdx(carbon)
-    atom.SetFormalCharge(0)
-    atom.SetIsAromatic(False)
-    _free(atom)
-
-
-def _free(atom: "Atom") -> None:
-    """Let hydrogens be added where something was cut off."""
-    atom.SetNoImplicit(False)
-    atom.SetNumExplicitHs(0)

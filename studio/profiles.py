@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from studio.structure import Floats, Integers
-from studio.timeseries import around
 from studio.units import BOLTZMANN, KJ_PER_KCAL
 
 RMSE = 1.0
@@ -19,6 +18,8 @@ BARRIER = 2.0
 """Barriers that differ by more are flagged, kcal/mol: rates are off by a factor of 30."""
 POPULATED = 2.0
 """Minima higher than this are hardly met at room temperature, kcal/mol."""
+ALIKE = 0.05
+"""Energies that differ by less are told once where angles are mirror images, kcal/mol."""
 SHALLOW = 0.2
 """What has to be climbed out of a minimum for it to count, kcal/mol."""
 
@@ -138,7 +139,7 @@ def _misplaced(angles: Floats, of: Floats, by: Floats) -> list[tuple[float, floa
     found: list[tuple[float, float]] = []
     for index in minima(of).tolist():
         excess = float(np.nanmin(by[[index - 1, index, (index + 1) % len(by)]])) - float(of[index])
-        twin = any(abs(abs(around(angles[index], 360.0)) - abs(around(angle, 360.0))) < 1e-6 and abs(excess - cost) < 0.05 for angle, cost in found)
+        twin = any(np.isclose(abs(angles[index]), abs(angle)) and abs(excess - cost) < ALIKE for angle, cost in found)
         if of[index] < POPULATED and excess > MISPLACED and not twin:
             found.append((float(angles[index]), excess))
     return found

@@ -150,9 +150,7 @@ def scanned(potential: Potential, molecule: Structure, torsions: Integers, proto
     if not np.isfinite(grid.energies).any():
         raise SimulationError(f"{bound.card.title} leads this molecule to other bonds at every angle. Check charges and hydrogens, or use another potential.")
     energies = np.where(np.isfinite(grid.energies), grid.energies - grid.energies.min(), np.nan).reshape(grid.shape)
-    return Scanned(
-        torsions, grid.angles, energies, grid.places.reshape(*grid.shape, len(molecule), 3), work.evaluations, dict(bound.provenance), grid.notes
-    )
+    return Scanned(torsions, grid.angles, energies, grid.places.reshape(*grid.shape, len(molecule), 3), work.evaluations, dict(bound.provenance), grid.notes)
 
 
 class _Grid:
@@ -185,7 +183,7 @@ class _Grid:
 
     def goals(self, cells: Integers) -> Floats:
         """Angles of cells (b,), radian, (b, d)."""
-        return np.radians(self.angles[np.stack(np.unravel_index(cells, self.shape), axis=1)])
+        return np.asarray(np.radians(self.angles[np.stack(np.unravel_index(cells, self.shape), axis=1)]))
 
     def nearest(self, place: Floats) -> int:
         """The cell at whose angles a geometry (n, 3) is."""

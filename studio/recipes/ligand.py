@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from studio import plugins
 from studio.conformers import check_molecule
-from studio.errors import StoppedError, UnsupportedError
+from studio.errors import StoppedError, StudioError, UnsupportedError
 from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.recipes.base import OnFrame
@@ -82,6 +83,18 @@ def _in_place(whole: Structure, ligand: Structure) -> list[str]:
     if nearest < CLOSE:
         return [f"The ligand overlaps the protein ({nearest:.2f} nm between heavy atoms): the pose may be strained because it was not relaxed in its pocket."]
     return []
+
+
+def titled(name: str) -> str:
+    """What people call a potential.
+
+    Args:
+        name: As it is registered.
+    """
+    try:
+        return "MM" if name == "mm" else str(plugins.load("studio.potentials", name)().card.title)
+    except StudioError:  # a result from elsewhere
+        return name
 
 
 def watching(ligand: Structure, on_frame: OnFrame | None, progress: Progress) -> OnPhase:

@@ -15,20 +15,26 @@ from studio import plugins
 from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
+from studio.fragments import Piece, pieces
 from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
 from studio.io import store
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe
+from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.ligand import part_of, posed, share, watching
+from studio.recipes.strain_report import report
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
+from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
 from studio.units import KJ_PER_KCAL
 
+Potentials = Annotated[
+    tuple[str, ...], Field(min_length=1, max_length=20, title="Methods", description="Each gives its own answer; how far they agree is the uncertainty.")
+]
 PREPARING = 0.02
 """Share of the work that is preparing the ligand, guessed."""
 
@@ -44,12 +50,17 @@ class Strain(Recipe):
     """
 
     resumes: ClassVar[bool] = True
+    study: ClassVar[Study | None] = Study(
+        "Strain of the ligand",
+        "How much energy the ligand pays for its pose, by several methods, and where in it. About a minute for a drug-like ligand.",
+        "system",
+    )
 
     kind: Literal["strain"] = "strain"
     version: Literal[1] = 1
     system: System
     ligand: AnyRegion = Focus()
-    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
+    potentials: Potentials = ("mm", "so3lr")
     protocol: StrainProtocol = StrainProtocol()
 
     def run(
@@ -65,7 +76,8 @@ class Strain(Recipe):
         P_strain_local_kcal_mol (to the nearest minimum), P_restraint_kcal_mol, P_minima, P_pose_rmsd_angstrom and
         P_minimum_rmsd_angstrom, and P_members_spread_kcal_mol for an ensemble; strain_kcal_mol and strain_spread_kcal_mol are mean
         and standard deviation over the potentials. `arrays` has P_pose_nm, P_relaxed_nm and P_minimum_nm (n, 3), laid over the pose,
-        P_minima_nm and P_minima_kcal_mol, and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
+        P_places_nm (c + 1, n, 3) below each start, P_minima_nm and P_minima_kcal_mol, P_fragments_kcal_mol, a value for each of fragment_names
+        (fragment_of_atom tells which atoms), and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
         torsion_atoms and pose_torsions_degrees; conformers_kcal_mol has a row for each start (the pose first), a column for each potential.
 
         Args:
@@ -82,6 +94,10 @@ class Strain(Recipe):
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
         return replace(parts.result(), recipe=recipe)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """Strain by each method, where it sits, what the shapes of the ligand are."""
+        return report(result, molecule)
 
     def pose(self, structure: Structure | None = None, progress: Progress | None = None) -> Structure:
         """The ligand in its pose, with notes about it.
@@ -106,6 +122,9 @@ class _Parts:
     found: dict[str, Strained] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[StudioError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._pieces = pieces(self.ligand)
 
     def measure(self, watch: OnPhase) -> None:
         """Ask one potential after the other; go on where one refuses.
@@ -143,7 +162,7 @@ class _Parts:
             potential: Potential = plugins.load("studio.potentials", name)()
             path, key = self.folder / f"strain-{name}.npz" if self.folder else None, self._key(potential)
             known = Strained.load(path, key) if path else None
-            self.found[name] = known or strained(potential, self.ligand, shapes, self.recipe.protocol, watch)
+            self.found[name] = known or strained(potential, self.ligand, shapes, self.recipe.protocol, watch, fragments=self._pieces)
         except StoppedError:
             raise
         except StudioError as problem:
@@ -164,7 +183,7 @@ class _Parts:
         values = {"strain_kcal_mol": float(strains.mean()), "conformers": float(len(next(iter(self.found.values())).energies) - 1)}
         if len(strains) > 1:
             values["strain_spread_kcal_mol"] = float(strains.std(ddof=1))
-        arrays, notes, provenance = _common(self.ligand, self.found), list(self.ligand.notes), dict(versions())
+        arrays, notes, provenance = _common(self.ligand, self.found) | _fragments(self.ligand, self._pieces), list(self.ligand.notes), dict(versions())
         for name, part in self.found.items():
             numbers = summary(part, self.ligand, self.recipe.protocol.temperature)
             values |= {f"{name}_{key}": value for key, value in numbers.items()}
@@ -195,10 +214,19 @@ def _common(ligand: Structure, found: Mapping[str, Strained]) -> dict[str, NDArr
     }  # fmt: skip
 
 
+def _fragments(ligand: Structure, found: tuple[Piece, ...]) -> dict[str, NDArray[np.generic]]:
+    """Rings and chains: their names, and which of them each atom is in."""
+    owner = np.zeros(len(ligand), dtype=np.int64)
+    for row, piece in enumerate(found):
+        owner[piece.part.atoms] = row
+    return {"fragment_names": np.array([piece.name for piece in found], dtype=np.str_), "fragment_of_atom": owner}
+
+
 def _arrays(part: Strained) -> dict[str, NDArray[np.generic]]:
     """Coordinates, laid over the pose, and energies by one potential."""
     return {
         "pose_nm": part.pose, "relaxed_nm": part.places[0], "minimum_nm": part.minimum,
+        "places_nm": part.places, "fragments_kcal_mol": part.fragments / KJ_PER_KCAL,
         "minima_nm": part.places[part.minima], "minima_kcal_mol": (part.energies[part.minima] - part.energies[part.minima[0]]) / KJ_PER_KCAL,
         "torsions_kcal_mol": part.torsion_energies / KJ_PER_KCAL, "torsions_degrees": part.torsion_angles, "members_kcal_mol": part.members / KJ_PER_KCAL,
     }  # fmt: skip

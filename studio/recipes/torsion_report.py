@@ -9,26 +9,16 @@ import numpy as np
 
 from studio.conformers import overlay
 from studio.profiles import Agreement, agreement, at, minima
+from studio.recipes.ligand import titled
 from studio.report import Chart, Curve, Curves, Heat, Line, Painted, Report, Shape, Table, Target
 from studio.result import Result
 from studio.structure import Floats, Structure
 
-TITLES = {"mm": "MM", "so3lr": "SO3LR", "gfn2-xtb": "GFN2-xTB", "aimnet2": "AIMNet2", "aimnet2-ensemble": "AIMNet2 (ensemble)"}
-"""How people write the names of potentials; others are written as they are registered."""
 LOW = 0.3
 """Share of the height of a chart that the angles of a simulation take."""
 BINS = 36
 VISITED = 5
 """Cells of a map that are marked because the simulation was there most often."""
-
-
-def titled(name: str) -> str:
-    """What people call a potential.
-
-    Args:
-        name: As it is registered.
-    """
-    return TITLES.get(name, name)
 
 
 def report(result: Result, molecule: Structure | None) -> Report:
@@ -75,18 +65,22 @@ class _Seen:
         return agreement(self.angles, mm, other, self.temperature) if np.isfinite(mm + other).any() else None
 
     def _headline(self, grid: Floats) -> str:
-        known = [(bond, verdict) for bond, verdict in zip(self.bonds, self.verdicts, strict=True) if verdict]
-        bad = [bond for bond, verdict in known if not verdict.good]
         costs = [self._pose_costs(bond, grid[bond]) for bond in range(len(self.bonds))]
         worst = int(np.argmax([np.nanmean(each) for each in costs]))
         spread = f" ± {np.nanstd(costs[worst], ddof=1):.1f}" if np.isfinite(costs[worst]).sum() > 1 else ""
         cost = f"the angle of the pose costs {np.nanmean(costs[worst]):.1f}{spread} kcal/mol at {self.bonds[worst]}"
         cost += ", more than at any other bond" if len(self.bonds) > 1 else ""
-        if not known:
-            return cost[0].upper() + cost[1:] + "."
-        what = "this torsion" if len(known) == 1 else f"{len(bad)} of {len(known)} torsions" if bad else f"all {len(known)} torsions"
-        which = f" ({', '.join(bad)})" if bad and len(known) > 1 else ""
-        return f"MM describes {what} {'badly' if bad else 'well'}{which}, {titled(self.judge)} says; {cost}."
+        return f"{self._opinion()}; {cost}." if any(self.verdicts) else f"{cost[0].upper()}{cost[1:]}."
+
+    def _opinion(self) -> str:
+        """What the judge says about MM."""
+        known = [(bond, verdict.good) for bond, verdict in zip(self.bonds, self.verdicts, strict=True) if verdict]
+        bad = [bond for bond, good in known if not good]
+        if len(known) == 1:
+            return f"MM describes this torsion {'badly' if bad else 'well'}, {titled(self.judge)} says"
+        if not bad:
+            return f"MM describes all {len(known)} torsions well, {titled(self.judge)} says"
+        return f"MM describes {len(bad)} of {len(known)} torsions badly ({', '.join(bad)}), {titled(self.judge)} says"
 
     def _pose_costs(self, bond: int, profiles: Floats) -> Floats:
         return np.array([float(at(self.angles, each, self.pose[bond])) if np.isfinite(each).any() else np.nan for each in profiles])

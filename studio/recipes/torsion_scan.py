@@ -73,9 +73,10 @@ class TorsionScan(Recipe):
         str, Field(max_length=50, title="Second bond, for a map", description="A map of both bonds is made instead of profiles. Takes ten times as long.")
     ] = ""
     cut: Annotated[bool, Field(title="Fragment only", description="Leave out what is far from the bond; faster, and nothing folds back onto the bond.")] = False
-    potentials: Annotated[
-        tuple[str, ...], Field(min_length=1, max_length=20, title="Methods", description="MM is compared with the first of the others.")
-    ] = ("mm", "so3lr")
+    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20, title="Methods", description="MM is compared with the first of the others.")] = (
+        "mm",
+        "so3lr",
+    )
     recording: Annotated[str, Field(title="Angles of a run", description="A recorded run of this molecule: how often it was at each angle is drawn.")] = ""
     protocol: ScanProtocol = ScanProtocol()
 
@@ -253,7 +254,7 @@ class _Scans:
             arrays["maps_kcal_mol"] = grid[0]
         else:
             arrays["profiles_kcal_mol"] = grid
-            values |= _numbers(self.names, names, angles, grid, pose, self.recipe.protocol.temperature)
+            values |= self._numbers(names, angles, grid, pose)
         if not self.recipe.cut or len(self.subjects) == 1:
             arrays |= {f"places_nm_{bond}_{name}": part.places for (bond, name), part in self.found.items()}
         return Result({}, values, arrays, self._provenance(), (*self.ligand.notes, *self._told(), *self.notes))
@@ -276,25 +277,21 @@ class _Scans:
             told.append(f"Scanned in fragments of the molecule: {', '.join(sizes)}.")
         return told
 
-
-def _numbers(bonds: tuple[str, ...], potentials: tuple[str, ...], angles: Floats, grid: Floats, pose: Floats, temperature: float) -> Mapping[str, float]:
-    """Numbers of the profiles (t, p, g), kcal/mol, by name."""
-    values: dict[str, float] = {}
-    bad = 0
-    for bond, profiles, angle in zip(bonds, grid, pose, strict=True):
-        known = {name: profile for name, profile in zip(potentials, profiles, strict=True) if np.isfinite(profile).any()}
-        if not known:
-            continue
-        other = next((name for name in known if name != JUDGED), None)
-        between = ends(known[other or JUDGED])
-        for name, profile in known.items():
-            values[f"{bond}_{name}_barrier_kcal_mol"] = barrier(profile, between)
-            values[f"{bond}_{name}_lowest_degrees"] = float(angles[minima(profile)[0]])
-            values[f"{bond}_{name}_pose_kcal_mol"] = float(at(angles, profile, angle))
-        if JUDGED in known and other:
-            found = agreement(angles, known[JUDGED], known[other], temperature)
-            values[f"{bond}_{JUDGED}_rmse_kcal_mol"] = found.rmse
-            bad += not found.good
-    if len(potentials) > 1 and JUDGED in potentials:
-        values["badly_described"] = float(bad)
-    return values
+    def _numbers(self, potentials: tuple[str, ...], angles: Floats, grid: Floats, pose: Floats) -> Mapping[str, float]:
+        """Numbers of the profiles (t, p, g), kcal/mol, by name."""
+        values: dict[str, float] = {}
+        bad = 0
+        for bond, profiles, angle in zip(self.names, grid, pose, strict=True):
+            known = {name: profile for name, profile in zip(potentials, profiles, strict=True) if np.isfinite(profile).any()}
+            other = next((name for name in known if name != JUDGED), None)
+            if JUDGED in known and other:
+                found = agreement(angles, known[JUDGED], known[other], self.recipe.protocol.temperature)
+                values[f"{bond}_{JUDGED}_rmse_kcal_mol"] = found.rmse
+                bad += not found.good
+            for name, profile in known.items():
+                values[f"{bond}_{name}_barrier_kcal_mol"] = barrier(profile, ends(known[other or JUDGED]))
+                values[f"{bond}_{name}_lowest_degrees"] = float(angles[minima(profile)[0]])
+                values[f"{bond}_{name}_pose_kcal_mol"] = float(at(angles, profile, angle))
+        if len(potentials) > 1 and JUDGED in potentials:
+            values["badly_described"] = float(bad)
+        return values
