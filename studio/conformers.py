@@ -120,7 +120,7 @@ def overlay(structure: Structure, positions: Floats, reference: Floats) -> Float
         Positions (n, 3), nm, with the same energy as before.
     """
     maps = symmetries(structure)
-    images = (positions, positions * np.array([1.0, 1.0, -1.0])) if _achiral(structure) else (positions,)
+    images = (positions, positions * np.array([1.0, 1.0, -1.0])) if achiral(structure) else (positions,)
     fits = [_fits(image[maps], reference[maps[0]]) for image in images]
     image, (errors, turns) = min(zip(images, fits, strict=True), key=lambda pair: pair[1][0].min())
     best = int(errors.argmin())
@@ -286,7 +286,7 @@ def _misplaced(structure: Structure, positions: Floats, stretched: float, squeez
     return (int(pairs[0, 0]), int(pairs[0, 1]), float(apart[tuple(pairs[0])])) if len(pairs) else None
 
 
-def _achiral(structure: Structure) -> bool:
+def achiral(structure: Structure) -> bool:
     """True if no atom is a stereocentre, so that the mirror image is the same molecule."""
     from rdkit.Chem import FindMolChiralCenters
 

@@ -7,18 +7,18 @@ minimisation; must not know where the molecule came from, nor how several potent
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.conformers import distances, intact, overlay, rotatable, turned, unique_minima
-from studio.errors import SimulationError
+from studio.errors import SimulationError, StudioError
 from studio.files import write_whole
 from studio.internal import torsion_angles
 from studio.potentials.base import BoundPotential, Ensemble, Potential, evaluate_batch
@@ -37,6 +37,19 @@ RUNGS = (0.0, 0.01, 0.02, 0.04, 0.08)
 """Tolerances by which the one that was asked for is approached, nm."""
 
 
+class Fragment(Protocol):
+    """A part of the molecule that is a molecule of its own: `studio.fragments.Piece`."""
+
+    @property
+    def structure(self) -> Structure:
+        """The part, capped."""
+        ...
+
+    def places(self, positions: Floats) -> Floats:
+        """Its geometries in geometries of the molecule, (b, n, 3), nm."""
+        ...
+
+
 class StrainProtocol(BaseModel):
     """How strain is measured.
 
@@ -53,14 +66,16 @@ class StrainProtocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    medium: Medium = "water"
-    conformers: Annotated[int, Field(ge=0, le=1000)] = 20
+    medium: Annotated[Medium, Field(title="Surroundings", description="Continuum water, or gas, where flexible and charged ligands fold.")] = "water"
+    conformers: Annotated[int, Field(ge=0, le=1000, title="Conformers", description="Shapes from which the lowest minimum is searched.")] = 20
     seed: Annotated[int, Field(ge=0, le=10**9)] = 0
-    tolerance: Nanometer = 0.03
+    tolerance: Annotated[
+        Nanometer, Field(title="Tolerance (nm)", description="How far a heavy atom of the pose may go freely: what a crystal leaves open.")
+    ] = 0.03
     force_tolerance: Annotated[float, Field(ge=0.1, le=1000.0)] = 10.0
     iterations: Annotated[int, Field(ge=1, le=100_000)] = 500
     temperature: Kelvin = 298.15
-    torsions: bool = True
+    torsions: Annotated[bool, Field(title="Where it sits", description="Also scan each rotatable bond: takes about half as long again.")] = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +93,8 @@ class Strained:
         torsions: Rotatable bonds, (t, 4), atom indices.
         torsion_energies: Above the lowest minimum, (t,), kJ/mol.
         torsion_angles: In the lowest minimum, (t,), degrees.
+        fragments: What each part of the molecule, by itself, has more in the relaxed pose than in the lowest minimum, (f,), kJ/mol; not a number where
+            the potential refuses it.
         members: Strain to the lowest minimum by each member of an ensemble, (e,), kJ/mol; empty where there is none.
         provenance: Of the potential.
         notes: What went differently, sentences.
@@ -93,6 +110,7 @@ class Strained:
     torsions: Integers
     torsion_energies: Floats
     torsion_angles: Floats
+    fragments: Floats
     members: Floats
     provenance: dict[str, str]
     notes: tuple[str, ...]
@@ -158,7 +176,15 @@ class Strained:
             return None
 
 
-def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: StrainProtocol, on_phase: OnPhase | None = None) -> Strained:
+def strained(
+    potential: Potential,
+    ligand: Structure,
+    shapes: Floats,
+    protocol: StrainProtocol,
+    on_phase: OnPhase | None = None,
+    *,
+    fragments: Sequence[Fragment] = (),
+) -> Strained:
     """Measure the strain of a pose.
 
     Args:
@@ -167,6 +193,7 @@ def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: 
         shapes: Other shapes of it, (c, n, 3), nm.
         protocol: How.
         on_phase: Is told what is going on.
+        fragments: Parts of it whose share is wanted.
 
     Raises:
         UnsupportedError: The potential, or the water around it, does not know the molecule.
@@ -174,7 +201,8 @@ def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: 
     """
     tell = on_phase or (lambda _fraction, _sentence: None)
     tell(0.0, f"Loading {potential.card.title}")
-    bound = (potential if protocol.medium == "gas" else in_water(potential)).bind(ligand)
+    seen = potential if protocol.medium == "gas" else in_water(potential)
+    bound = seen.bind(ligand)
     work = _Work(bound, ligand, protocol, tell)
     pose = work.pose()
     starts = work.minima(np.concatenate([pose.positions, shapes]))
@@ -190,7 +218,9 @@ def strained(potential: Potential, ligand: Structure, shapes: Floats, protocol: 
         pose=pose.positions[0], pose_energy=float(pose.energies[0]), restraint=float(pose.restraints[0]), places=places, energies=energies,
         converged=np.concatenate([pose.converged, starts.converged]), minima=minima, torsions=bonds,
         torsion_energies=work.torsions(lowest, pose.positions[0], bonds) - energies[minima[0]],
-        torsion_angles=np.degrees(torsion_angles(lowest[bonds])), members=_members(bound, pose.positions[0], lowest), provenance=dict(bound.provenance),
+        torsion_angles=np.degrees(torsion_angles(lowest[bonds])),
+        fragments=np.array([_share(seen, part, pose.positions[0], lowest) for part in fragments]),
+        members=_members(bound, pose.positions[0], lowest), provenance=dict(bound.provenance),
         notes=_notes(ligand, pose, starts, whole),
     )  # fmt: skip
 
@@ -260,6 +290,15 @@ def _members(bound: BoundPotential, pose: Floats, minimum: Floats) -> Floats:
     """Energies of the pose above the minimum by each member of an ensemble, (e,), kJ/mol, less what all of them share."""
     pairs = [evaluate_batch(member, np.array([pose, minimum])).energies for member in bound_members(bound)]
     return np.array([above - below for above, below in pairs])
+
+
+def _share(potential: Potential, fragment: Fragment, pose: Floats, minimum: Floats) -> float:
+    """Energy of a part in the pose above that in the minimum, kJ/mol; not a number where the potential does not know it."""
+    try:
+        above, below = evaluate_batch(potential.bind(fragment.structure), fragment.places(np.array([pose, minimum]))).energies
+    except StudioError:
+        return float("nan")
+    return float(above - below)
 
 
 def _notes(ligand: Structure, pose: Relaxed, starts: Relaxed, whole: Flags) -> tuple[str, ...]:

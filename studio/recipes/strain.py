@@ -12,29 +12,31 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from studio import plugins
-from studio.conformers import check_molecule, conformers, rotatable
-from studio.errors import StoppedError, StudioError, UnsupportedError
+from studio.conformers import conformers, rotatable
+from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
-from studio.frame import Frame
+from studio.fragments import Piece, pieces
 from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
 from studio.io import store
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.ligand import part_of, posed, share, watching
+from studio.recipes.strain_report import report
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
+from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
-from studio.system import FromSmiles, System
+from studio.system import System
 from studio.units import KJ_PER_KCAL
 
-FAR, CLOSE = 0.6, 0.2
-"""A ligand without an atom within the first of its protein (nm) is not in its frame; heavy atoms within the second overlap."""
+Potentials = Annotated[
+    tuple[str, ...], Field(min_length=1, max_length=20, title="Methods", description="Each gives its own answer; how far they agree is the uncertainty.")
+]
 PREPARING = 0.02
 """Share of the work that is preparing the ligand, guessed."""
-MAIN = 2
-"""A molecule with so many times the heavy atoms of any other one is the ligand of a salt."""
 
 
 class Strain(Recipe):
@@ -48,12 +50,17 @@ class Strain(Recipe):
     """
 
     resumes: ClassVar[bool] = True
+    study: ClassVar[Study | None] = Study(
+        "Strain of the ligand",
+        "How much energy the ligand pays for its pose, by several methods, and where in it. About a minute for a drug-like ligand.",
+        "system",
+    )
 
     kind: Literal["strain"] = "strain"
     version: Literal[1] = 1
     system: System
     ligand: AnyRegion = Focus()
-    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
+    potentials: Potentials = ("mm", "so3lr")
     protocol: StrainProtocol = StrainProtocol()
 
     def run(
@@ -69,7 +76,8 @@ class Strain(Recipe):
         P_strain_local_kcal_mol (to the nearest minimum), P_restraint_kcal_mol, P_minima, P_pose_rmsd_angstrom and
         P_minimum_rmsd_angstrom, and P_members_spread_kcal_mol for an ensemble; strain_kcal_mol and strain_spread_kcal_mol are mean
         and standard deviation over the potentials. `arrays` has P_pose_nm, P_relaxed_nm and P_minimum_nm (n, 3), laid over the pose,
-        P_minima_nm and P_minima_kcal_mol, and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
+        P_places_nm (c + 1, n, 3) below each start, P_minima_nm and P_minima_kcal_mol, P_fragments_kcal_mol, a value for each of fragment_names
+        (fragment_of_atom tells which atoms), and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
         torsion_atoms and pose_torsions_degrees; conformers_kcal_mol has a row for each start (the pose first), a column for each potential.
 
         Args:
@@ -80,12 +88,16 @@ class Strain(Recipe):
         """
         recipe = json.loads(self.to_json())
         try:
-            ligand = self.pose(structure, _part(progress, 0.0, PREPARING))
+            ligand = self.pose(structure, part_of(progress, 0.0, PREPARING))
             parts = _Parts(self, ligand, folder)
-            parts.measure(_watch(ligand, on_frame, _part(progress, PREPARING, 1.0)))
+            parts.measure(watching(ligand, on_frame, part_of(progress, PREPARING, 1.0)))
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
         return replace(parts.result(), recipe=recipe)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """Strain by each method, where it sits, what the shapes of the ligand are."""
+        return report(result, molecule)
 
     def pose(self, structure: Structure | None = None, progress: Progress | None = None) -> Structure:
         """The ligand in its pose, with notes about it.
@@ -97,13 +109,7 @@ class Strain(Recipe):
         Raises:
             StudioError: The system cannot be prepared, or the ligand is not one small molecule.
         """
-        whole = structure if structure is not None else self.system.prepare(progress)
-        atoms, notes = _one_molecule(whole, self.ligand.select(whole))
-        ligand = replace(whole.take(atoms), box=None, droplet=None, fixed=np.zeros(len(atoms), dtype=np.bool_))
-        check_molecule(ligand)
-        if isinstance(self.system.source, FromSmiles):
-            notes.append("The pose was computed from the drawing (ETKDG and MMFF94): its strain says something about that method only.")
-        return ligand.with_notes(*notes, *_in_place(whole, ligand))
+        return posed(self.system, self.ligand, structure, progress)
 
 
 @dataclass
@@ -117,6 +123,9 @@ class _Parts:
     notes: list[str] = field(default_factory=list)
     problems: list[StudioError] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._pieces = pieces(self.ligand)
+
     def measure(self, watch: OnPhase) -> None:
         """Ask one potential after the other; go on where one refuses.
 
@@ -128,7 +137,7 @@ class _Parts:
         asked = self.recipe.potentials
         try:
             for number, name in enumerate(asked):
-                self._ask(name, shapes, _share(watch, number, len(asked)))
+                self._ask(name, shapes, share(watch, number, len(asked)))
         except StoppedError as stop:
             self.notes.append(f"Stopped after {len(self.found)} of {len(asked)} potentials: what is finished is kept, run it again to go on.")
             self.problems.append(stop)
@@ -153,7 +162,7 @@ class _Parts:
             potential: Potential = plugins.load("studio.potentials", name)()
             path, key = self.folder / f"strain-{name}.npz" if self.folder else None, self._key(potential)
             known = Strained.load(path, key) if path else None
-            self.found[name] = known or strained(potential, self.ligand, shapes, self.recipe.protocol, watch)
+            self.found[name] = known or strained(potential, self.ligand, shapes, self.recipe.protocol, watch, fragments=self._pieces)
         except StoppedError:
             raise
         except StudioError as problem:
@@ -174,7 +183,7 @@ class _Parts:
         values = {"strain_kcal_mol": float(strains.mean()), "conformers": float(len(next(iter(self.found.values())).energies) - 1)}
         if len(strains) > 1:
             values["strain_spread_kcal_mol"] = float(strains.std(ddof=1))
-        arrays, notes, provenance = _common(self.ligand, self.found), list(self.ligand.notes), dict(versions())
+        arrays, notes, provenance = _common(self.ligand, self.found) | _fragments(self.ligand, self._pieces), list(self.ligand.notes), dict(versions())
         for name, part in self.found.items():
             numbers = summary(part, self.ligand, self.recipe.protocol.temperature)
             values |= {f"{name}_{key}": value for key, value in numbers.items()}
@@ -205,71 +214,19 @@ def _common(ligand: Structure, found: Mapping[str, Strained]) -> dict[str, NDArr
     }  # fmt: skip
 
 
+def _fragments(ligand: Structure, found: tuple[Piece, ...]) -> dict[str, NDArray[np.generic]]:
+    """Rings and chains: their names, and which of them each atom is in."""
+    owner = np.zeros(len(ligand), dtype=np.int64)
+    for row, piece in enumerate(found):
+        owner[piece.part.atoms] = row
+    return {"fragment_names": np.array([piece.name for piece in found], dtype=np.str_), "fragment_of_atom": owner}
+
+
 def _arrays(part: Strained) -> dict[str, NDArray[np.generic]]:
     """Coordinates, laid over the pose, and energies by one potential."""
     return {
         "pose_nm": part.pose, "relaxed_nm": part.places[0], "minimum_nm": part.minimum,
+        "places_nm": part.places, "fragments_kcal_mol": part.fragments / KJ_PER_KCAL,
         "minima_nm": part.places[part.minima], "minima_kcal_mol": (part.energies[part.minima] - part.energies[part.minima[0]]) / KJ_PER_KCAL,
         "torsions_kcal_mol": part.torsion_energies / KJ_PER_KCAL, "torsions_degrees": part.torsion_angles, "members_kcal_mol": part.members / KJ_PER_KCAL,
     }  # fmt: skip
-
-
-def _one_molecule(whole: Structure, atoms: Integers) -> tuple[Integers, list[str]]:
-    """The molecule that is meant among the chosen atoms: the only one, or by far the largest, and a sentence about the others.
-
-    Raises:
-        UnsupportedError: A molecule is chosen in part, or there are several.
-    """
-    chosen = set(atoms.tolist())
-    touched = [piece for piece in whole.molecules if chosen & set(piece.tolist())]
-    cut = next((piece for piece in touched if not chosen >= set(piece.tolist())), None)
-    if cut is not None:
-        raise UnsupportedError(
-            f"The ligand has to be a whole molecule; the atoms chosen are a part of {whole.residue_of(int(cut[0]))} and what it is bonded to. "
-            "Covalent ligands have no strain of their own: cut them out and cap them first."
-        )
-    largest, *others = sorted(touched, key=lambda piece: -int((whole.numbers[piece] > 1).sum()))
-    sizes = [int((whole.numbers[piece] > 1).sum()) for piece in (largest, *others)]
-    if others and sizes[0] < MAIN * sizes[1]:
-        counts = ", ".join(map(str, sizes))
-        raise UnsupportedError(f"Expected one ligand, got {len(sizes)} molecules of {counts} heavy atoms. Choose one, for example by its residue.")
-    told = f"Beside the ligand {len(others)} smaller {'fragments were' if len(others) > 1 else 'fragment was'} left out (counter-ions or water)."
-    return largest, [told] if others else []
-
-
-def _in_place(whole: Structure, ligand: Structure) -> list[str]:
-    """A sentence if the ligand lies outside its protein, or in it."""
-    from scipy.spatial import cKDTree
-
-    protein = whole.atoms_of("protein")
-    protein = protein[whole.numbers[protein] > 1]
-    if not len(protein):
-        return []
-    heavy = ligand.numbers > 1
-    nearest = float(cKDTree(whole.positions[protein]).query(ligand.positions[heavy])[0].min())
-    if nearest > FAR:
-        return [f"The ligand is {nearest:.2f} nm away from the protein: does its file have another frame? The strain does not depend on that."]
-    if nearest < CLOSE:
-        return [f"The ligand overlaps the protein ({nearest:.2f} nm between heavy atoms): the pose may be strained because it was not relaxed in its pocket."]
-    return []
-
-
-def _watch(ligand: Structure, on_frame: OnFrame | None, progress: Progress) -> OnPhase:
-    """Tells the user, and ends the work when the user says so."""
-    frame = Frame(0, 0.0, ligand.positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
-
-    def watch(fraction: float, sentence: str) -> None:
-        if on_frame and on_frame(frame) is False:
-            raise StoppedError("Stopped before any potential had finished.")
-        progress(fraction, sentence)
-
-    return watch
-
-
-def _share(watch: OnPhase, number: int, count: int) -> OnPhase:
-    return lambda fraction, sentence: watch((number + fraction) / count, sentence)
-
-
-def _part(progress: Progress | None, begin: float, end: float) -> Progress:
-    """Progress of a part of the work, as that of the whole."""
-    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)

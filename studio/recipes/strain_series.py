@@ -23,9 +23,11 @@ from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.io import contents
 from studio.io.targets import target
-from studio.recipes.base import OnFrame, Recipe
-from studio.recipes.strain import Strain
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.series_report import series_report
+from studio.recipes.strain import Potentials, Strain
 from studio.recorder import RECIPE
+from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.strain import StrainProtocol
 from studio.structure import Structure
@@ -195,13 +197,30 @@ class StrainSeries(Recipe):
     """
 
     resumes: ClassVar[bool] = True
+    study: ClassVar[Study | None] = Study(
+        "Strain of a series",
+        "Which of these ligands pay most for their poses, by several methods, ranked. Half a minute or so for each ligand.",
+        "series",
+    )
 
     kind: Literal["strain_series"] = "strain_series"
     version: Literal[1] = 1
     source: Annotated[Records | Series, Field(discriminator="kind")]
-    potentials: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] = ("mm", "so3lr")
+    potentials: Potentials = ("mm", "so3lr")
     protocol: StrainProtocol = StrainProtocol()
-    ph: Annotated[float, Field(ge=0.0, le=14.0)] = 7.4
+    ph: Annotated[float, Field(ge=0.0, le=14.0, title="pH", description="Decides on protonation where a file leaves hydrogens out.")] = 7.4
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """The ligands ranked, with the spread of the methods, and why some of them have no number."""
+        return series_report(result, self._opened())
+
+    def _opened(self) -> dict[int, str]:
+        """Each ligand's system as JSON, by its place in the series; none where the source is not there any more."""
+        try:
+            every = self.source.systems()
+        except StudioError:
+            return {}
+        return {index: system.model_copy(update={"ph": self.ph}).model_dump_json() for index, (_, system, _) in enumerate(every)}
 
     def tasks(self, folder: Path | None = None) -> list[Task]:
         """The ligands, each with all that is needed to do it alone.
@@ -232,7 +251,8 @@ class StrainSeries(Recipe):
     ) -> Result:
         """Measure all ligands; `arrays` has `names`, the least strained first, and for each strain_kcal_mol (ligands, potentials).
 
-        `potentials` names the columns; what failed has no number and comes last. A folder also gets the table as strains.csv.
+        `potentials` names the columns, spread_kcal_mol is that of an ensemble's members; what failed has no number, comes last, and says why
+        in `failures`. A folder also gets the table as strains.csv.
 
         Args:
             structure: Not used: the source has many.
@@ -301,10 +321,11 @@ def table(rows: Iterable[Row], potentials: Iterable[str]) -> str:
 
 
 def _columns(rows: list[Row], potentials: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
-    strains = [[row.values.get(f"{name}_strain_kcal_mol", np.nan) for name in potentials] for row in rows]
+    strains, spreads = ([[row.values.get(f"{name}_{key}_kcal_mol", np.nan) for name in potentials] for row in rows] for key in ("strain", "members_spread"))
     return {
         "names": np.array([row.name for row in rows], dtype=np.str_), "potentials": np.array(potentials, dtype=np.str_),
-        "strain_kcal_mol": np.array(strains).reshape(len(rows), len(potentials)),
+        "strain_kcal_mol": np.array(strains).reshape(len(rows), len(potentials)), "spread_kcal_mol": np.array(spreads).reshape(len(rows), len(potentials)),
+        "places_in_series": np.array([row.index for row in rows], dtype=np.int64), "failures": np.array([row.failure for row in rows], dtype=np.str_),
         "measured_dG_kcal_mol": np.array([np.nan if row.affinity is None else row.affinity for row in rows]),
     }  # fmt: skip
 
