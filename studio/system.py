@@ -305,6 +305,11 @@ EXAMPLES: dict[str, Example] = {
         "A peptide built from its sequence: the helix holds by its hydrogen bonds, or does it?",
         System(source=FromSequence(sequence="AAAAAAAAAA", shape="helix")),
     ),
+    "host-guest": Example(
+        "A guest in its host",
+        "Cucurbit[7]uril (CB7) holds the guest B2 in continuum water: small enough for a binding free energy on a laptop.",
+        System(source=FromExample(name="cb7-b2"), surroundings=Implicit(model="obc2"), forcefield=ForceField(hydrogen_mass=3.0)),
+    ),
 }
 
 

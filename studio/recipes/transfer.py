@@ -1,0 +1,306 @@
+"""Binding free energies by alchemical transfer: of one ligand (absolute), or of one less another (relative).
+
+MM, or NNP/MM with a network for the ligand. Windows are sampled in turn, with replica exchange; after every sweep the
+numbers can be kept, so that a run goes on where it was left.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path as Folder
+from time import monotonic
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from studio.errors import StoppedError, StudioError
+from studio.files import storage, write_whole
+from studio.frame import Frame
+from studio.hybrid.coupling import Model
+from studio.hybrid.view import Progress, View
+from studio.io import store
+from studio.ladder import Ladder, key_of
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.dynamics import Dynamics
+from studio.recipes.transfer_report import absolute_report, values_of
+from studio.recorder import RECIPE, STRUCTURE
+from studio.region import AnyRegion, Atoms, Focus
+from studio.report import Report
+from studio.result import Failure, Result, versions
+from studio.structure import Integers, Structure
+from studio.system import System
+from studio.thermostat import Thermostat
+from studio.transfer import Path, Site, Transfer, displacement, one_way, transfer, two_ways
+from studio.transfer_estimate import estimated, histogram
+from studio.transfer_site import binding_site, chosen_ligand
+from studio.units import KJ_PER_KCAL, Kelvin, Nanometer
+
+SAMPLES = "windows.npz"
+"""In the folder: all samples, and where every copy is."""
+SAVING_SECONDS = 10.0
+"""Wall time between two savings, at least."""
+FEWEST = 10
+"""Sweeps without which there is no estimate."""
+HEAVY = 3.0
+"""Mass of hydrogens, Da, from which on steps of 4 fs are safe where bonds to them are held."""
+
+
+class _FreeEnergy(Recipe):
+    """What both recipes share."""
+
+    resumes: ClassVar[bool] = True
+
+    system: System
+    ligand: AnyRegion = Focus()
+    network: Annotated[
+        str,
+        Field(
+            title="Network for the ligand",
+            description="A potential that describes the ligand inside, such as so3lr (NNP/MM). Left empty, molecular mechanics describes everything.",
+        ),
+    ] = ""
+    sampling: Annotated[
+        float,
+        Field(
+            gt=0.0, le=1e6, title="Sampling per window (ps)", description="How long each window is simulated. Ten times longer makes the error about a third."
+        ),
+    ] = 80.0
+    windows: Annotated[
+        int,
+        Field(ge=4, le=64, title="Windows", description="Steps on the way from bound to unbound. Neighbours must overlap: take more where they do not."),
+    ] = 16
+    temperature: Annotated[Kelvin, Field(title="Temperature (K)", description="Of the simulation, and of the free energy.")] = 300.0
+    radius: Annotated[
+        Nanometer,
+        Field(
+            title="Radius of the binding site (nm)",
+            description="The ligand counts as bound while its centre is this close to the centre of the site; walls hold it there, and their effect is taken out.",
+        ),
+    ] = 0.5
+    exchange: Annotated[float, Field(gt=0.0, le=100.0)] = 0.4
+    discard: Annotated[float, Field(ge=0.0, le=0.9)] = 0.2
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Folder | None = None,
+    ) -> Result:
+        """Sample, or go on sampling, and estimate; stopped early, the estimate rests on what there is.
+
+        `values` has dg_kcal_mol and dg_error_kcal_mol, the parts they are made of, and what says whether to believe them;
+        `arrays` U0 and U1 of every sample, (sweeps, windows), and what the charts show.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with frames of the window at the bound end; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where samples are kept, and found again.
+        """
+        recipe = json.loads(self.to_json())
+        try:
+            plan = self.plan(structure, _share(progress, 0.0, 0.1))
+            ladder = Ladder(plan.transfer, plan.drive)
+            whole = _sample(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0), folder)
+            return replace(self._result(plan, ladder, whole), recipe=recipe)
+        except StudioError as problem:
+            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+
+    @property
+    def sweeps(self) -> int:
+        """How often the copies exchange."""
+        return max(FEWEST, round(self.sampling / self.exchange))
+
+    def plan(self, structure: Structure | None = None, progress: Progress | None = None) -> "Plan":
+        """All that is needed to sample.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            progress: Called with a fraction and a sentence.
+
+        Raises:
+            StudioError: The system cannot be prepared, described or transferred.
+        """
+        raise NotImplementedError
+
+    def _model(self, whole: Structure, ligand: Integers, progress: Progress | None) -> tuple[Model, Thermostat]:
+        """What moves, and how."""
+        if not self.network:
+            field = self.system.forcefield
+            step = 4.0 if field.constrain_hydrogens and field.hydrogen_mass >= HEAVY else 2.0
+            return View().build(self.system, whole, progress), Thermostat(self.temperature, timestep=step, seed=self.seed)
+        view = View(resolution="nnp/mm", region=Atoms(indices=tuple(ligand.tolist())), potential=self.network)
+        trial = Dynamics(system=self.system, view=view, temperature=self.temperature, seed=self.seed)
+        drive = trial.simulation(whole, progress).thermostat
+        return view.build(self.system, whole, progress, trial.schedule_for(drive.timestep), self.temperature), drive
+
+    def _path(self, whole: Structure) -> Path:
+        return one_way(self.windows) if whole.box is None else two_ways(self.windows)
+
+    def _result(self, plan: "Plan", ladder: Ladder, whole: bool) -> Result:
+        path, sites = plan.transfer.path, plan.sites
+        found = estimated(path, ladder.bound, ladder.unbound, self.temperature, self.discard, ladder.walkers)
+        standard = sum(site.standard_state(self.temperature) for site in sites[:1]) / KJ_PER_KCAL if plan.absolute else 0.0
+        values, arrays = values_of(found, standard)
+        values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": sites[0].volume(self.temperature)}
+        centres, densities = histogram(path, ladder.bound, ladder.unbound)
+        arrays |= {"u0_kj_mol": ladder.bound, "u1_kj_mol": ladder.unbound, "walkers": ladder.walkers}
+        arrays |= {"gap_kcal_mol": centres, "gap_density": densities, "direction": np.array([w.direction for w in path.windows])}
+        arrays |= {"lambda": np.array([w.strength for w in path.windows])}
+        notes = list(plan.transfer.model.structure.notes)
+        if not whole:
+            notes.append(f"Stopped after {len(ladder)} of {self.sweeps} sweeps: what is finished is kept, run it again to go on.")
+        provenance = versions() | plan.transfer.model.provenance | plan.provenance | {"openmm_platform": ladder.platform}
+        return Result({}, values, arrays, provenance, (*notes, *found.doubts))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is sampled, and how.
+
+    Args:
+        transfer: The model and its windows.
+        drive: Thermostat and time step.
+        sites: Where the ligands are held.
+        absolute: Whether the unbound end is the ligand by itself.
+    """
+
+    transfer: Transfer
+    drive: Thermostat
+    sites: tuple[Site, ...]
+    absolute: bool = True
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The method."""
+        drive, site = self.drive, self.sites[0]
+        return {
+            "method": "alchemical transfer (openmm.ATMForce), Hamiltonian replica exchange, MBAR",
+            "integrator": f"LangevinMiddle, {drive.schedule}, friction {drive.friction:g}/ps, seed {drive.seed}",
+            "restraint": f"centre of {len(site.ligand)} ligand atoms within {site.radius:g} nm of that of {len(site.host)} atoms of the host",
+        }
+
+
+class AbsoluteBinding(_FreeEnergy):
+    """How strongly a ligand binds: its standard free energy of binding.
+
+    Args:
+        system: Host and ligand, the ligand in its site.
+        ligand: What is moved out: one molecule.
+        network: Registered name of the potential that describes the ligand; none for MM.
+        sampling: Of each window, ps.
+        windows: How many.
+        temperature: K.
+        radius: Of the binding site, nm.
+        exchange: Time between exchanges of copies, ps.
+        discard: Share of the sweeps at the start that is left out as equilibration.
+        seed: Of velocities, thermostat and exchanges.
+    """
+
+    study: ClassVar[Study | None] = Study(
+        "Binding free energy",
+        "How strongly does it bind? The ligand is moved out of its site in small steps of energy. A host and its guest in continuum water take about ten "
+        "minutes on one core; a protein wants a GPU and hours, and can be continued at any time.",
+        "system",
+    )
+
+    kind: Literal["absolute_binding"] = "absolute_binding"
+    version: Literal[1] = 1
+
+    def plan(self, structure: Structure | None = None, progress: Progress | None = None) -> Plan:
+        """All that is needed to sample.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            progress: Called with a fraction and a sentence.
+
+        Raises:
+            StudioError: The system cannot be prepared, described or transferred.
+        """
+        whole = structure if structure is not None else self.system.prepare(progress)
+        ligand, notes = chosen_ligand(whole, self.ligand.select(whole))
+        site, told = binding_site(whole, ligand, self.radius)
+        shift = displacement(whole, ligand)
+        model, drive = self._model(whole.with_notes(*notes, *told), ligand, progress)
+        moved = transfer(model, [(ligand, shift)], self._path(whole), [site.force(whole.box is not None)])
+        return Plan(moved, drive, (site,))
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """The number, whether to believe it, and how it came about.
+
+        Args:
+            result: Without a failure.
+            molecule: Host and ligand.
+        """
+        return absolute_report(result, molecule)
+
+
+def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, on_frame: OnFrame | None, progress: Progress, folder: Folder | None) -> bool:
+    """Sweep until there are enough; whether that was reached."""
+    key = key_of(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key, *versions().values())
+    _open(recipe, plan, folder)
+    if not (folder and ladder.restore(folder / SAMPLES, key)):
+        progress(0.0, "Relaxing the start")
+        ladder.start()
+    steps = max(1, round(1000 * recipe.exchange / plan.drive.timestep))
+    watch, saved = _Watch(recipe, plan, ladder, on_frame, progress), monotonic()
+    whole = True
+    while len(ladder) < recipe.sweeps and whole:
+        whole = ladder.sweep(steps, watch)
+        if folder and (not whole or len(ladder) == recipe.sweeps or monotonic() - saved > SAVING_SECONDS):
+            ladder.save(folder / SAMPLES, key)
+            saved = monotonic()
+    if len(ladder) < FEWEST:
+        raise StoppedError(f"Stopped after {len(ladder)} sweeps; {FEWEST} are needed for an estimate. What is finished is kept: run it again to go on.")
+    return whole
+
+
+def _open(recipe: _FreeEnergy, plan: Plan, folder: Folder | None) -> None:
+    if folder is None:
+        return
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
+    store.save(plan.transfer.model.structure, folder / STRUCTURE)
+
+
+@dataclass
+class _Watch:
+    """Tells the user after every stretch, and ends the work when the user says so."""
+
+    recipe: _FreeEnergy
+    plan: Plan
+    ladder: Ladder
+    on_frame: OnFrame | None
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self._start, self._before, self._stretches = monotonic(), len(self.ladder), 0
+        self._shown = self.plan.transfer.model.structure.positions.astype(np.float32)
+
+    def __call__(self, window: int, positions: np.ndarray) -> bool:
+        self._stretches += 1
+        sweeps, count = self.recipe.sweeps, self.recipe.windows
+        if window == 0:
+            self._shown = positions.astype(np.float32)
+        done = (len(self.ladder) + (window + 1) / count) / sweeps
+        left = (monotonic() - self._start) / self._stretches * ((sweeps - self._before) * count - self._stretches)
+        self.progress(min(done, 1.0), f"Sweep {len(self.ladder) + 1} of {sweeps}, window {window + 1} of {count}; about {_duration(left)} left")
+        step = len(self.ladder) + 1
+        frame = Frame(step, step * self.recipe.exchange, self._shown, energies={"potential": 0.0, "kinetic": 0.0})
+        return not (self.on_frame and self.on_frame(frame) is False)
+
+
+def _duration(seconds: float) -> str:
+    """In words."""
+    for unit, length in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {unit}s"
+    return f"{max(seconds, 0.0):.0f} seconds"
+
+
+def _share(progress: Progress | None, begin: float, end: float) -> Progress:
+    """Progress of a part of the work, as that of the whole."""
+    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)
