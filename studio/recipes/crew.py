@@ -1,0 +1,201 @@
+"""Crew: who works on a series - this process, workers beside it, a dask cluster by address, or jobs of a batch system.
+
+Knows `dask.distributed` and how its workers are started and ended; must not know what they work on.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from studio.errors import MissingPackageError, SettingsError, WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SCHEDULERS = {
+    "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster", "moab": "MoabCluster",
+    "htcondor": "HTCondorCluster",
+}  # fmt: skip
+"""Batch systems that jobs are sent to, and what serves them in dask-jobqueue."""
+STARTING = 90.0
+"""How long workers of this machine may take to come, s: they import a lot."""
+PATIENCE = 20.0
+"""How long a scheduler may take to answer, s."""
+ALIVE = 5.0
+"""A worker that has lost its scheduler for so long ends itself, s: nothing stays behind when this process is killed."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"}
+"""Small molecules gain nothing from more threads, and workers share the cores."""
+QUIET = {"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.scheduler.allowed-failures": 2}
+"""Input files may be large; a ligand whose workers die three times is left out."""
+
+
+class Crew(BaseModel):
+    """Who works on a series.
+
+    Args:
+        workers: How many work at the same time: processes of this machine with one thread each, or jobs of a batch system. An existing cluster has its own.
+        cluster: Empty for this machine; the address of a dask scheduler that is trusted (what runs there can read what it is sent, and runs it);
+            or a batch system, which dask-jobqueue's own configuration describes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: Annotated[
+        int,
+        Field(title="Workers", description="Ligands that are worked on at the same time. one for each core of this machine is a good number.", ge=1, le=1024),
+    ] = 1
+    cluster: Annotated[
+        str,
+        Field(
+            title="Cluster",
+            description="Left empty, all work is done on this machine. Else the address of a dask scheduler that you trust, such as tcp://10.0.0.5:8786, "
+            f"or a batch system that dask-jobqueue is configured for: {', '.join(SCHEDULERS)}.",
+            pattern=rf"^(|(tcp|tls)://\S+:\d+|{'|'.join(SCHEDULERS)})$",
+        ),
+    ] = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process does the work itself."""
+        return not self.cluster and self.workers == 1
+
+
+@dataclass(frozen=True)
+class Team:
+    """A crew that is there.
+
+    Args:
+        client: To whom work is given.
+        near: It sees the disk of this process.
+        alive: Whether somebody can still come.
+        dashboard: Where dask shows what its workers do; empty if nowhere.
+    """
+
+    client: "Client"
+    near: bool
+    alive: Callable[[], bool]
+    dashboard: str
+
+    @property
+    def size(self) -> int:
+        """Workers that have come."""
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+
+
+@contextmanager
+def hired(crew: Crew) -> Iterator[Team]:
+    """Start workers, or find them, and send them home at the end; they need not have come yet.
+
+    Args:
+        crew: Who is wanted; not this process alone.
+
+    Raises:
+        WorkerError: Nobody answers at the address.
+        SettingsError: The batch system is not configured.
+        MissingPackageError: dask-jobqueue is not installed.
+    """
+    import dask
+    from distributed import Client
+
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(QUIET))
+        if crew.cluster in SCHEDULERS:
+            address, alive = stack.enter_context(_jobs(crew)), _always
+        elif crew.cluster:
+            address, alive = crew.cluster, _always
+        else:
+            address, alive = stack.enter_context(_beside(crew.workers))
+        try:
+            client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
+        except OSError as problem:
+            raise WorkerError(f"No dask scheduler answers at {address}. Check the address, and that `dask scheduler` runs there.") from problem
+        yield Team(client, not crew.cluster, alive, str(client.dashboard_link or ""))
+
+
+def wait_for(team: Team, count: int, ask: Callable[[], None]) -> None:
+    """Wait until workers have come.
+
+    Args:
+        team: Whose.
+        count: How many.
+        ask: Called several times a second; raises to stop waiting.
+
+    Raises:
+        WorkerError: Workers of this machine do not start.
+    """
+    until = monotonic() + STARTING
+    while team.size < count:
+        ask()
+        if not team.alive() or (team.near and monotonic() > until):
+            raise WorkerError(f"Only {team.size} of {count} workers started on this machine. Close other programs, or ask for fewer workers.")
+        sleep(0.2)
+
+
+def _always() -> bool:
+    return True
+
+
+@contextmanager
+def _beside(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """A scheduler in this process, and workers that are programs of their own: a process that was itself spawned may not have children by `multiprocessing`."""
+    from distributed import LocalCluster
+
+    # The dashboard answers on this machine only, at any free port.
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        tempfile.TemporaryDirectory(prefix="potential-studio-crew-", ignore_cleanup_errors=True) as folder,
+    ):
+        processes = [_worker(str(cluster.scheduler_address), Path(folder), number) for number in range(count)]
+        try:
+            yield str(cluster.scheduler_address), lambda: all(process.poll() is None for process in processes)
+        finally:
+            _end(processes)
+
+
+def _worker(address: str, folder: Path, number: int) -> subprocess.Popen[bytes]:
+    """One worker under a nanny, which starts another one when it dies."""
+    words = ("--nthreads", "1", "--nworkers", "1", "--name", f"worker-{number}", "--memory-limit", "0", "--no-dashboard", "--local-directory", str(folder))
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *words, "--death-timeout", str(ALIVE)]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End workers with all that they started, at once: what they finished is written."""
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()  # first, for it would start them again
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        process.wait()
+
+
+@contextmanager
+def _jobs(crew: Crew) -> Iterator[str]:
+    """Jobs of a batch system, each a worker or more, as dask-jobqueue's configuration says."""
+    try:
+        kind = getattr(import_module("dask_jobqueue"), SCHEDULERS[crew.cluster])
+    except ImportError as problem:
+        raise MissingPackageError("dask-jobqueue is not installed. Install it: pip install 'potential-studio[cluster]'.") from problem
+    try:
+        cluster = kind(n_workers=crew.workers)
+    except (ValueError, OSError, RuntimeError) as problem:
+        raise SettingsError(
+            f"Jobs for {crew.cluster} cannot be sent: {problem} Say cores, memory and queue in ~/.config/dask/jobqueue.yaml (jobqueue: {crew.cluster}:)."
+        ) from problem
+    with cluster:
+        yield str(cluster.scheduler_address)
