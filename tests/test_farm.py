@@ -101,8 +101,8 @@ def test_a_worker_that_dies_costs_no_ligand_but_the_one_that_kills_it(series: St
     rows = sorted(spread(trade(die_once), series.tasks(tmp_path), Crew(workers=2), harvest=harvest), key=lambda row: row.index)
     assert "unexpected ZeroDivisionError: a fault of ours" in rows[0].failure
     assert rows[1].values == {"strain_kcal_mol": 1.0}
-    assert "Every worker that began this ligand died" in rows[2].failure
-    assert "workers died on the way" in harvest.notes[0]
+    assert "3 workers died while they worked on this ligand" in rows[2].failure
+    assert "4 workers were lost on the way" in harvest.notes[0]
     assert not harvest.stopped
     assert not (tmp_path / LIGANDS / "0002" / ROW).exists()  # so that it is tried again
 
@@ -110,7 +110,7 @@ def test_a_worker_that_dies_costs_no_ligand_but_the_one_that_kills_it(series: St
 def wait_to_be_stopped(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
     if task.index == 0:
         return Row(0, task.name, {"strain_kcal_mol": 1.0})
-    progress(0.5, "Waiting.")
+    progress(0.5, "Listening.")
     while on_frame(NOBODY) is not False:
         time.sleep(0.05)
     (task.folder.parent.parent / "heard").touch()
@@ -123,7 +123,7 @@ def test_all_workers_stop_when_the_user_says_so(series: StrainSeries, tmp_path: 
     rows = list(
         spread(
             trade(wait_to_be_stopped), series.tasks(tmp_path), Crew(workers=2), harvest=harvest,
-            on_frame=lambda _: "Waiting" not in told[-1], progress=lambda _, text: told.append(text),
+            on_frame=lambda _: "Listening" not in told[-1], progress=lambda _, text: told.append(text),
         )
     )  # fmt: skip
     assert harvest.stopped
@@ -153,10 +153,11 @@ def tell_path(task: Task, on_frame: OnFrame | None = None, progress: Progress | 
 
 def test_jobs_of_a_batch_system_do_it_too(series: StrainSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dask
+    import dask_jobqueue  # noqa: F401 - brings its settings
 
     jobs = tmp_path / "bin"
     jobs.mkdir()
-    for name, text in {"sbatch": 'setsid bash "$1" >/dev/null 2>&1 &\necho "Submitted batch job $!"', "scancel": 'kill -- -"$1"'}.items():
+    for name, text in {"sbatch": 'cp "$1" "$0.job"\nsetsid bash "$0.job" >/dev/null 2>&1 &\necho "Submitted batch job $!"', "scancel": 'kill -- -"$1"'}.items():
         (jobs / name).write_text(f"#!/bin/bash\n{text}\n")
         (jobs / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{jobs}:{os.environ['PATH']}")

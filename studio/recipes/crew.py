@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,16 +26,14 @@ SCHEDULERS = {
     "htcondor": "HTCondorCluster",
 }  # fmt: skip
 """Batch systems that jobs are sent to, and what serves them in dask-jobqueue."""
-STARTING = 90.0
-"""How long workers of this machine may take to come, s: they import a lot."""
 PATIENCE = 20.0
 """How long a scheduler may take to answer, s."""
 ALIVE = 5.0
 """A worker that has lost its scheduler for so long ends itself, s: nothing stays behind when this process is killed."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"}
 """Small molecules gain nothing from more threads, and workers share the cores."""
-QUIET = {"distributed.admin.large-graph-warning-threshold": "1GB", "distributed.scheduler.allowed-failures": 2}
-"""Input files may be large; a ligand whose workers die three times is left out."""
+QUIET = {"distributed.admin.large-graph-warning-threshold": "1GB"}
+"""Input files may be large."""
 
 
 class Crew(BaseModel):
@@ -77,19 +74,25 @@ class Team:
     Args:
         client: To whom work is given.
         near: It sees the disk of this process.
-        alive: Whether somebody can still come.
+        coming: Whether somebody can still come.
         dashboard: Where dask shows what its workers do; empty if nowhere.
     """
 
     client: "Client"
     near: bool
-    alive: Callable[[], bool]
+    coming: Callable[[], bool]
     dashboard: str
 
-    @property
-    def size(self) -> int:
-        """Workers that have come."""
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+    def present(self) -> set[str]:
+        """Addresses of the workers that are there.
+
+        Raises:
+            WorkerError: Nobody is there, and nobody can come any more.
+        """
+        found = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        if not found and not self.coming():
+            raise WorkerError("No worker could be started on this machine, or all have ended. Close other programs, or ask for fewer workers.")
+        return found
 
 
 @contextmanager
@@ -110,35 +113,16 @@ def hired(crew: Crew) -> Iterator[Team]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(QUIET))
         if crew.cluster in SCHEDULERS:
-            address, alive = stack.enter_context(_jobs(crew)), _always
+            address, coming = stack.enter_context(_jobs(crew)), _always
         elif crew.cluster:
-            address, alive = crew.cluster, _always
+            address, coming = crew.cluster, _always
         else:
-            address, alive = stack.enter_context(_beside(crew.workers))
+            address, coming = stack.enter_context(_beside(crew.workers))
         try:
             client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
         except OSError as problem:
             raise WorkerError(f"No dask scheduler answers at {address}. Check the address, and that `dask scheduler` runs there.") from problem
-        yield Team(client, not crew.cluster, alive, str(client.dashboard_link or ""))
-
-
-def wait_for(team: Team, count: int, ask: Callable[[], None]) -> None:
-    """Wait until workers have come.
-
-    Args:
-        team: Whose.
-        count: How many.
-        ask: Called several times a second; raises to stop waiting.
-
-    Raises:
-        WorkerError: Workers of this machine do not start.
-    """
-    until = monotonic() + STARTING
-    while team.size < count:
-        ask()
-        if not team.alive() or (team.near and monotonic() > until):
-            raise WorkerError(f"Only {team.size} of {count} workers started on this machine. Close other programs, or ask for fewer workers.")
-        sleep(0.2)
+        yield Team(client, not crew.cluster, coming, str(client.dashboard_link or ""))
 
 
 def _always() -> bool:
@@ -157,7 +141,7 @@ def _beside(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
     ):
         processes = [_worker(str(cluster.scheduler_address), Path(folder), number) for number in range(count)]
         try:
-            yield str(cluster.scheduler_address), lambda: all(process.poll() is None for process in processes)
+            yield str(cluster.scheduler_address), lambda: any(process.poll() is None for process in processes)
         finally:
             _end(processes)
 

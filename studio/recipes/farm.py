@@ -8,9 +8,9 @@ folder and recipe only; must not know what is measured.
 
 import json
 import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -24,7 +24,7 @@ from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.inputs import FOLDER, localised, with_relative_paths
 from studio.recipes.base import OnFrame, Recipe
-from studio.recipes.crew import Crew, Team, hired, wait_for
+from studio.recipes.crew import Crew, Team, hired
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -33,6 +33,8 @@ POLL = 0.1
 """How often is looked for finished ligands and asked whether to go on, s."""
 GRACE = 5.0
 """How long workers may take to hear that they are to stop, s."""
+DEATHS = 3
+"""Workers that a ligand may cost."""
 NOBODY = Frame(0, 0.0, np.zeros((0, 3), dtype=np.float32), energies={"potential": 0.0, "kinetic": 0.0})
 """What is shown while others work."""
 
@@ -134,8 +136,6 @@ def spread(
     with hired(crew) as team:
         shift = _Shift(trade, team, count=len(tasks), done=len(known), on_frame=on_frame, progress=progress, harvest=harvest)
         try:
-            shift.ask()
-            wait_for(team, crew.workers if team.near else 1, shift.ask)
             yield from shift.work(left)
         except StoppedError:
             harvest.stopped = True
@@ -156,9 +156,13 @@ def _alone(trade: Trade[T, R], tasks: Sequence[T], on_frame: OnFrame | None, pro
 def _part(progress: Progress | None, task: Task, count: int) -> Progress:
     def tell(fraction: float, sentence: str) -> None:
         if progress:
-            progress((task.index + fraction) / count, f"{task.name} ({task.index + 1} of {count}). {sentence}")
+            progress((task.index + fraction) / count, _sentence(task, count, sentence))
 
     return tell
+
+
+def _sentence(task: Task, count: int, sentence: str) -> str:
+    return f"{task.name} ({task.index + 1} of {count}). {sentence}"
 
 
 class _Shift(Generic[T, R]):
@@ -178,17 +182,45 @@ class _Shift(Generic[T, R]):
         self._trade, self._team, self._count, self._on_frame, self._progress, self._harvest = trade, team, count, on_frame, progress, harvest
         self._token = f"potential-studio-{uuid4().hex}"
         self._client: Client = team.client
+        self._given: dict[str, _Given[T]] = {}
         self._parts: dict[int, float] = {}
+        self._deaths: Counter[int] = Counter()
         self._finished, self._furthest = done, 0.0
-        self._sentence = "Starting workers." + (f" What they do is shown at {team.dashboard}" if team.dashboard else "")
-        self._pending: dict[Future, T] = {}
+        self._sentence = "Waiting for workers." + (f" What they do is shown at {team.dashboard}" if team.dashboard else "")
         self._client.subscribe_topic(self._token, self._hear)
+
+    def work(self, tasks: Sequence[T]) -> Iterator[R]:
+        """Give out the ligands, one to each worker at a time, and collect the rows.
+
+        Args:
+            tasks: What is left to be done.
+
+        Raises:
+            StoppedError: The user wants no more.
+            StudioError: A folder cannot be written, or no worker is left.
+        """
+        files = None if self._team.near else self._client.submit(_same, _files_of(tasks), key=f"{self._token}-inputs")
+        waiting = deque(tasks)
+        while waiting or self._given:
+            self._ask()
+            present = self._team.present()
+            for worker in [worker for worker, given in self._given.items() if given.future.done() or worker not in present]:
+                given = self._given.pop(worker)
+                row = self._row(given) if given.future.done() else self._orphan(given.task, waiting)
+                if row is not None:
+                    self._finished += 1
+                    yield row
+            for worker in present - set(self._given):
+                if waiting:
+                    self._give(waiting.popleft(), worker, files)
+            sleep(POLL)
 
     def _hear(self, event: tuple[float, tuple[int, float, str]]) -> None:
         index, fraction, sentence = event[1]
-        self._parts[index], self._sentence = fraction, sentence
+        if index in self._parts:
+            self._parts[index], self._sentence = fraction, sentence
 
-    def ask(self) -> None:
+    def _ask(self) -> None:
         """Tell how far it is, and whether to go on.
 
         Raises:
@@ -200,42 +232,42 @@ class _Shift(Generic[T, R]):
             self._furthest = max(self._furthest, min((self._finished + sum(self._parts.values())) / self._count, 1.0))
             self._progress(self._furthest, self._sentence)
 
-    def work(self, tasks: Sequence[T]) -> Iterator[R]:
-        """Give out the ligands, and collect the rows.
+    def _give(self, task: T, worker: str, files: "Future | None") -> None:
+        sent = task if self._team.near else _without_places(task)
+        key = f"{self._token}-{task.index}-{self._deaths[task.index]}"
+        future = self._client.submit(_do, self._trade.measure, sent, files, self._token, self._count, key=key, pure=False, workers=[worker])
+        self._parts[task.index] = 0.0
+        self._given[worker] = _Given(task, future)
 
-        Args:
-            tasks: What is left to be done.
+    def _orphan(self, task: T, waiting: deque[T]) -> R | None:
+        """The worker of a ligand is gone: another one tries it, or its row is that it cannot be done."""
+        del self._parts[task.index]
+        self._deaths[task.index] += 1
+        if self._deaths[task.index] < DEATHS:
+            waiting.append(task)
+            return None
+        return self._trade.lost(
+            task, f"{DEATHS} workers died while they worked on this ligand, perhaps for want of memory. Use fewer workers, or leave it out."
+        )
+
+    def _row(self, given: "_Given[T]") -> R:
+        """The row of a ligand that is done.
 
         Raises:
-            StoppedError: The user wants no more.
+            StoppedError: It was stopped on the way.
             StudioError: A folder cannot be written.
         """
-        files = None if self._team.near else self._client.submit(_same, _files_of(tasks), key=f"{self._token}-inputs")
-        for task in tasks:
-            sent = task if self._team.near else _without_places(task)
-            key = f"{self._token}-{task.index}"
-            self._pending[self._client.submit(_do, self._trade.measure, sent, files, self._token, self._count, key=key, pure=False)] = task
-        while self._pending:
-            self.ask()
-            for future in [future for future in self._pending if future.done()]:
-                row = self._row(future, self._pending.pop(future))
-                if row is None:
-                    raise StoppedError("Stopped.")
-                yield row
-            sleep(POLL)
-
-    def _row(self, future: "Future", task: T) -> R | None:
-        """The row of a ligand that is done."""
-        self._finished += 1
-        self._parts.pop(task.index, None)
-        problem = future.exception()
+        task = given.task
+        del self._parts[task.index]
+        problem = given.future.exception()
         if isinstance(problem, StudioError):
             raise problem
         if problem is not None:
-            return self._trade.lost(task, _said(problem))
-        row, files = future.result()
-        future.release()
-        if row is not None and not self._team.near and task.folder:
+            return self._trade.lost(task, f"The worker met an unexpected {type(problem).__name__}: {problem}. Is the same Potential Studio installed there?")
+        row, files = given.future.result()
+        if row is None:
+            raise StoppedError("Stopped.")
+        if not self._team.near and task.folder:
             _unpack(files, task.folder)
             self._trade.keep(task, row)
         return row  # type: ignore[no-any-return]  # what dask gives back has no type
@@ -243,33 +275,41 @@ class _Shift(Generic[T, R]):
     def stop(self) -> None:
         """Ask workers to stop, and wait a moment for what they write."""
         self._client.run(_stop, self._token)
-        busy = set(chain.from_iterable(self._client.processing().values()))
-        running = [future for future in self._pending if future.key in busy]
-        self._client.cancel([future for future in self._pending if future.key not in busy])
         until = monotonic() + GRACE
-        while monotonic() < until and not all(future.done() for future in running):
+        while monotonic() < until and not all(given.future.done() for given in self._given.values()):
             sleep(POLL)
 
     def end(self) -> None:
         """Tell what happened to the workers, and forget the work."""
-        events = [event for _, event in self._client.get_events("all") if event.get("action") == "remove-worker" and not event.get("expected")]
-        if events and self._team.near:
-            self._harvest.notes.append(f"{len(events)} {'workers' if len(events) > 1 else 'worker'} died on the way; the ligands they had were begun again.")
+        deaths = self._deaths.total()
+        if deaths:
+            self._harvest.notes.append(f"{deaths} {'workers were' if deaths > 1 else 'worker was'} lost on the way; the ligands they had were begun again.")
         self._client.unsubscribe_topic(self._token)
-        self._client.cancel(list(self._pending))
+        self._client.cancel([given.future for given in self._given.values()])
+
+
+@dataclass(frozen=True)
+class _Given(Generic[T]):
+    """A ligand that a worker has."""
+
+    task: T
+    future: "Future"
 
 
 def _do(measure: Callable[[T, OnFrame | None, Progress | None], R | None], task: T, files: Files | None, token: str, count: int) -> tuple[R | None, Files]:
     """One ligand, in a worker; with the row come the files that it left in its folder, if we do not see the caller's disk."""
     from distributed import get_worker
 
-    worker = get_worker()
+    worker, told = get_worker(), 0.0
 
     def look(_: Frame) -> bool:
         return token not in _stopped
 
     def tell(fraction: float, sentence: str) -> None:
-        worker.log_event(token, (task.index, fraction, f"{task.name} ({task.index + 1} of {count}). {sentence}"))
+        nonlocal told
+        if monotonic() > told + POLL:  # the scheduler has better to do
+            told = monotonic()
+            worker.log_event(token, (task.index, fraction, _sentence(task, count, sentence)))
 
     if files is None:
         return measure(task, look, tell), {}
@@ -287,14 +327,6 @@ def _stop(token: str) -> None:
 
 def _same(files: Files) -> Files:
     return files
-
-
-def _said(problem: BaseException) -> str:
-    from distributed import KilledWorker
-
-    if isinstance(problem, KilledWorker):
-        return "Every worker that began this ligand died, perhaps for want of memory. Use fewer workers, or leave it out."
-    return f"The worker met an unexpected {type(problem).__name__}: {problem}. Is the same Potential Studio installed there?"
 
 
 def _data(recipe: Recipe) -> dict[str, Any]:
