@@ -20,7 +20,7 @@ from studio.hybrid.view import Progress
 from studio.io import store
 from studio.recipes import strain_series
 from studio.recipes.base import OnFrame
-from studio.recipes.crew import Crew, _beside, hired
+from studio.recipes.crew import Crew, beside, hired
 from studio.recipes.farm import NOBODY, Harvest, Trade, spread
 from studio.recipes.strain_series import LIGANDS, ROW, TRADE, Records, Row, StrainSeries, Task, keep, kept, lost
 from studio.recorder import STRUCTURE
@@ -132,7 +132,7 @@ def test_all_workers_stop_when_the_user_says_so(series: StrainSeries, tmp_path: 
 
 
 def test_workers_that_do_not_see_our_disk_are_sent_the_file_and_send_back_what_they_kept(series: StrainSeries, tmp_path: Path) -> None:
-    with _beside(1) as (address, _):
+    with beside(1) as (address, _):
         result = with_crew(series, cluster=address).run(folder=tmp_path / "far")
         refused = list(spread(trade(tell_path), series.tasks(tmp_path / "paths"), Crew(cluster=address)))
         with pytest.raises(StorageError, match=r"Cannot write to .*file"):
@@ -178,7 +178,7 @@ def test_who_does_not_answer_is_a_sentence(series: StrainSeries, monkeypatch: py
     failure = with_crew(series, cluster="tcp://127.0.0.1:9").run().failure
     assert failure.kind == WorkerError.__name__
     assert "No dask scheduler answers at tcp://127.0.0.1:9" in failure.message
-    with pytest.raises(SettingsError, match=r"jobqueue\.yaml"), hired(Crew(cluster="slurm")):
+    with pytest.raises(SettingsError, match=r"slurm need cores and memory: .*jobqueue\.yaml"), hired(Crew(cluster="slurm")):
         pass
 
 

@@ -117,7 +117,7 @@ def hired(crew: Crew) -> Iterator[Team]:
         elif crew.cluster:
             address, coming = crew.cluster, _always
         else:
-            address, coming = stack.enter_context(_beside(crew.workers))
+            address, coming = stack.enter_context(beside(crew.workers))
         try:
             client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
         except OSError as problem:
@@ -125,13 +125,15 @@ def hired(crew: Crew) -> Iterator[Team]:
         yield Team(client, not crew.cluster, coming, str(client.dashboard_link or ""))
 
 
-def _always() -> bool:
-    return True
-
-
 @contextmanager
-def _beside(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
-    """A scheduler in this process, and workers that are programs of their own: a process that was itself spawned may not have children by `multiprocessing`."""
+def beside(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """A scheduler in this process, and workers that are programs of their own: a spawned process may have no children by `multiprocessing`.
+
+    Gives its address, and whether a worker can still come.
+
+    Args:
+        count: Of workers.
+    """
     from distributed import LocalCluster
 
     # The dashboard answers on this machine only, at any free port.
@@ -144,6 +146,10 @@ def _beside(count: int) -> Iterator[tuple[str, Callable[[], bool]]]:
             yield str(cluster.scheduler_address), lambda: any(process.poll() is None for process in processes)
         finally:
             _end(processes)
+
+
+def _always() -> bool:
+    return True
 
 
 def _worker(address: str, folder: Path, number: int) -> subprocess.Popen[bytes]:
@@ -171,15 +177,20 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 @contextmanager
 def _jobs(crew: Crew) -> Iterator[str]:
     """Jobs of a batch system, each a worker or more, as dask-jobqueue's configuration says."""
+    import dask
+
     try:
         kind = getattr(import_module("dask_jobqueue"), SCHEDULERS[crew.cluster])
     except ImportError as problem:
         raise MissingPackageError("dask-jobqueue is not installed. Install it: pip install 'potential-studio[cluster]'.") from problem
+    missing = [key for key in ("cores", "memory") if dask.config.get(f"jobqueue.{crew.cluster}.{key}", None) is None]
+    if missing:
+        raise SettingsError(
+            f"Jobs for {crew.cluster} need {' and '.join(missing)}: say so in ~/.config/dask/jobqueue.yaml, under jobqueue: {crew.cluster}:."
+        )
     try:
         cluster = kind(n_workers=crew.workers)
     except (ValueError, OSError, RuntimeError) as problem:
-        raise SettingsError(
-            f"Jobs for {crew.cluster} cannot be sent: {problem} Say cores, memory and queue in ~/.config/dask/jobqueue.yaml (jobqueue: {crew.cluster}:)."
-        ) from problem
+        raise SettingsError(f"Jobs for {crew.cluster} cannot be sent: {problem} Look at ~/.config/dask/jobqueue.yaml.") from problem
     with cluster:
         yield str(cluster.scheduler_address)

@@ -232,7 +232,7 @@ class _Shift(Generic[T, R]):
             self._furthest = max(self._furthest, min((self._finished + sum(self._parts.values())) / self._count, 1.0))
             self._progress(self._furthest, self._sentence)
 
-    def _give(self, task: T, worker: str, files: "Future | None") -> None:
+    def _give(self, task: T, worker: str, files: "Future[Files] | None") -> None:
         sent = task if self._team.near else _without_places(task)
         key = f"{self._token}-{task.index}-{self._deaths[task.index]}"
         future = self._client.submit(_do, self._trade.measure, sent, files, self._token, self._count, key=key, pure=False, workers=[worker])
@@ -293,7 +293,7 @@ class _Given(Generic[T]):
     """A ligand that a worker has."""
 
     task: T
-    future: "Future"
+    future: "Future[Any]"
 
 
 def _do(measure: Callable[[T, OnFrame | None, Progress | None], R | None], task: T, files: Files | None, token: str, count: int) -> tuple[R | None, Files]:
