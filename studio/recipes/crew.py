@@ -185,9 +185,7 @@ def _jobs(crew: Crew) -> Iterator[str]:
         raise MissingPackageError("dask-jobqueue is not installed. Install it: pip install 'potential-studio[cluster]'.") from problem
     missing = [key for key in ("cores", "memory") if dask.config.get(f"jobqueue.{crew.cluster}.{key}", None) is None]
     if missing:
-        raise SettingsError(
-            f"Jobs for {crew.cluster} need {' and '.join(missing)}: say so in ~/.config/dask/jobqueue.yaml, under jobqueue: {crew.cluster}:."
-        )
+        raise SettingsError(f"Jobs for {crew.cluster} need {' and '.join(missing)}: say so in ~/.config/dask/jobqueue.yaml, under jobqueue: {crew.cluster}:.")
     try:
         cluster = kind(n_workers=crew.workers)
     except (ValueError, OSError, RuntimeError) as problem:
