@@ -111,7 +111,7 @@ class Result:
                 arrays = {name: file[name] for name in file.files}
             failure = Failure(**(data["failure"] | {"atoms": tuple(data["failure"]["atoms"])})) if data["failure"] else None
             return cls(data["recipe"], data["values"], arrays, data["provenance"], tuple(data["notes"]), failure)
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as problem:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as problem:
             raise StorageError(f"There is no whole result in {folder}. Run its recipe again.") from problem
 
 

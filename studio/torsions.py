@@ -22,7 +22,7 @@ from studio.errors import SimulationError
 from studio.files import write_whole
 from studio.internal import internals, torsion_angles
 from studio.potentials.base import BoundPotential, Potential
-from studio.potentials.mm import in_water
+from studio.potentials.water import in_water
 from studio.relax import OnStep, Relaxed, Twist, relax
 from studio.strain import Medium, OnPhase
 from studio.structure import Flags, Floats, Integers, Structure

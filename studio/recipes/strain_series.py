@@ -21,9 +21,12 @@ from studio.errors import PluginError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.hybrid.view import Progress
+from studio.inputs import with_relative_paths
 from studio.io import contents
 from studio.io.targets import target
 from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.crew import Crew
+from studio.recipes.farm import Harvest, Trade, spread
 from studio.recipes.series_report import series_report
 from studio.recipes.strain import Potentials, Strain
 from studio.recorder import RECIPE
@@ -110,7 +113,8 @@ class Task:
     @property
     def key(self) -> str:
         """A hash of all that the row depends on."""
-        parts = (self.recipe.to_json(), self.recipe.system.source.fingerprint(), *(f"{name} {version}" for name, version in versions().items()))
+        recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its file lies changes nothing
+        parts = (recipe, self.recipe.system.source.fingerprint(), *(f"{name} {version}" for name, version in versions().items()))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -153,7 +157,7 @@ def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | No
     Raises:
         StorageError: The folder cannot be written.
     """
-    known = _kept(task)
+    known = kept(task)
     if known is not None:
         return known
     stopped: list[bool] = []
@@ -168,22 +172,53 @@ def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | No
         return None
     failure = result.failure.message if result.failure else ""
     row = Row(task.index, task.name, dict(result.values), tuple(map(str, result.notes)), failure, task.affinity, dict(result.provenance))
+    keep(task, row)
+    return row
+
+
+def keep(task: Task, row: Row) -> None:
+    """Write a row into the folder of its ligand, where there is one.
+
+    Args:
+        task: The ligand.
+        row: What came out.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
     if task.folder:
         with storage(task.folder):
             task.folder.mkdir(parents=True, exist_ok=True)
         write_whole(task.folder / ROW, json.dumps({"key": task.key, "row": asdict(row)}, indent=1).encode())
-    return row
 
 
-def _kept(task: Task) -> Row | None:
-    """The row of a ligand that was finished with the same settings and versions."""
+def lost(task: Task, reason: str) -> Row:
+    """The row of a ligand that could not be done.
+
+    Args:
+        task: The ligand.
+        reason: A sentence.
+    """
+    return Row(task.index, task.name, failure=reason, affinity=task.affinity)
+
+
+def kept(task: Task) -> Row | None:
+    """The row of a ligand that was finished with the same settings and versions, or none.
+
+    Args:
+        task: The ligand.
+    """
     if task.folder is None:
         return None
     try:
-        kept = json.loads((task.folder / ROW).read_text(encoding="utf-8"))
-        return Row(**(kept["row"] | {"notes": tuple(kept["row"]["notes"])})) if kept["key"] == task.key else None
+        found = json.loads((task.folder / ROW).read_text(encoding="utf-8"))
+        return Row(**(found["row"] | {"notes": tuple(found["row"]["notes"])})) if found["key"] == task.key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+TRADE = Trade(measure, kept, keep, lost)
+"""How one ligand is done, for `farm.spread`."""
 
 
 class StrainSeries(Recipe):
@@ -194,6 +229,7 @@ class StrainSeries(Recipe):
         potentials: Registered names of the potentials that are asked.
         protocol: How strain is measured.
         ph: Protonation of what a file left out.
+        crew: Who works on it; the numbers do not depend on that.
     """
 
     resumes: ClassVar[bool] = True
@@ -209,6 +245,7 @@ class StrainSeries(Recipe):
     potentials: Potentials = ("mm", "so3lr")
     protocol: StrainProtocol = StrainProtocol()
     ph: Annotated[float, Field(ge=0.0, le=14.0, title="pH", description="Decides on protonation where a file leaves hydrogens out.")] = 7.4
+    crew: Crew = Crew()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """The ligands ranked, with the spread of the methods, and why some of them have no number."""
@@ -262,27 +299,25 @@ class StrainSeries(Recipe):
         """
         recipe = json.loads(self.to_json())
         rows: list[Row] = []
+        harvest: Harvest = Harvest()
         try:
             tasks = self.tasks(folder)
             if folder:
                 with storage(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                 write_whole(folder / RECIPE, (self.to_json() + "\n").encode())
-            for task in tasks:
-                row = measure(task, on_frame, _part(progress, task, len(tasks)))
-                if row is None:
-                    break
+            for row in spread(TRADE, tasks, self.crew, on_frame=on_frame, progress=progress, harvest=harvest):
                 rows.append(row)
                 if folder:
                     write_whole(folder / TABLE, table(rows, self.potentials).encode())
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return self._result(recipe, rows, len(tasks))
+        return self._result(recipe, rows, len(tasks), harvest.notes)
 
-    def _result(self, recipe: dict[str, object], rows: list[Row], wanted: int) -> Result:
+    def _result(self, recipe: dict[str, object], rows: list[Row], wanted: int, told: list[str]) -> Result:
         ranked = in_order(rows)
         failed = [row for row in ranked if row.failure]
-        notes = [f"{row.name}: {row.failure}" for row in failed]
+        notes = [*(f"{row.name}: {row.failure}" for row in failed), *told]
         if len(rows) < wanted:
             notes.append(f"Stopped after {len(rows)} of {wanted} ligands: what is finished is kept, run it again to go on.")
         values = {"ligands": float(len(rows)), "failed": float(len(failed))}
@@ -328,11 +363,3 @@ def _columns(rows: list[Row], potentials: tuple[str, ...]) -> dict[str, NDArray[
         "places_in_series": np.array([row.index for row in rows], dtype=np.int64), "failures": np.array([row.failure for row in rows], dtype=np.str_),
         "measured_dG_kcal_mol": np.array([np.nan if row.affinity is None else row.affinity for row in rows]),
     }  # fmt: skip
-
-
-def _part(progress: Progress | None, task: Task, count: int) -> Progress:
-    def tell(fraction: float, sentence: str) -> None:
-        if progress:
-            progress((task.index + fraction) / count, f"{task.name} ({task.index + 1} of {count}). {sentence}")
-
-    return tell

@@ -6,7 +6,9 @@ from time import perf_counter
 import numpy as np
 
 from studio.conformers import conformers
+from studio.io.targets import target
 from studio.potentials.so3lr import SO3LR
+from studio.recipes.crew import Crew, beside
 from studio.recipes.strain_series import Series, StrainSeries, Task
 from studio.result import Result
 from studio.strain import StrainProtocol
@@ -45,6 +47,34 @@ def strain_series(ligands: tuple[str, ...] = ()) -> Iterator[Measure]:
     yield Measure("strain_series", ours, f"s for {len(tasks)} ligands, {relaxations} minimisations", theirs, "ratio <= 0.2")
     share = 100.0 * float(np.mean(np.concatenate(same)))
     yield Measure("strain_series_same_minima", share, f"% of {STARTS * len(tasks)} within {WITHIN} kcal/mol or lower", 99.0, "value >= 99")
+
+
+@gives("dask_two_workers")
+def dask_two_workers(ligands: int = 8) -> Iterator[Measure]:
+    """Strain of TYK2 ligands by SO3LR: two workers of dask against one, each with one thread and started before the clock.
+
+    Args:
+        ligands: How many.
+    """
+    names = tuple(target("tyk2").ligands)[:ligands]
+    recipe = StrainSeries(source=Series(target="tyk2", ligands=names), potentials=("so3lr",), protocol=PROTOCOL)
+    one, two = (with_workers(recipe, count) for count in (1, 2))
+    yield Measure("dask_two_workers", two, f"s for {ligands} ligands, where one worker needs {one:.1f}", one, f"ratio <= {1 / 1.7:.3f}")
+
+
+def with_workers(recipe: StrainSeries, count: int) -> float:
+    """Seconds that some workers need for a series, after one that makes them load all that they need."""
+    first = recipe.model_copy(update={"protocol": PROTOCOL.model_copy(update={"conformers": 0})})
+    with beside(count) as (address, _):
+        crew = {"crew": Crew(cluster=address)}
+        for _ in range(2):
+            first.model_copy(update=crew).run()
+        begin = perf_counter()
+        result = recipe.model_copy(update=crew).run()
+        seconds = perf_counter() - begin
+    assert result.ok
+    assert not result.values["failed"]
+    return seconds
 
 
 def peer(task: Task, result: Result) -> tuple[list[float], list[bool]]:
