@@ -54,7 +54,7 @@ def fragment(pair: Partners, row: Row) -> Fragment:
 def fragment_energies(
     potential: Potential, pair: Partners, rows: Sequence[Row], frames: Floats, parametrise: Parametrise, on_part: OnPart
 ) -> Floats:
-    """Interaction of the ligand with each row by itself, (frames, rows), kJ/mol.
+    """Interaction of the ligand with each row by itself, (frames, rows), kJ/mol; not a number for rows that the potential does not know.
 
     E_row = [E(ligand + fragment) - E(fragment) - E(ligand)] - E_MM(ligand, what the fragment has from its neighbours): a cap carries
     a neighbour's N-H or C=O, whose hydrogen bond would otherwise count twice.
@@ -79,11 +79,18 @@ def fragment_energies(
     answers = np.zeros((len(frames), len(pieces)))
     for number, piece in enumerate(pieces):
         on_part(number / len(pieces), f"{potential.card.title}: {piece.row.name} ({number + 1} of {len(pieces)})")
-        places = np.array([piece.capped.place(frame) for frame in frames])
-        both = _energies(potential.bind(ligand.join(piece.capped.structure)), np.concatenate([frames[:, pair.ligand], places], axis=1))
-        on_part((number + 0.7) / len(pieces), f"{potential.card.title}: {piece.row.name} alone")
-        answers[:, number] = both - _energies(potential.bind(piece.capped.structure), places) - alone
+        answers[:, number] = _together(potential, ligand, piece, frames[:, pair.ligand], frames) - alone
     return answers - extra
+
+
+def _together(potential: Potential, ligand: Structure, piece: Fragment, places: Floats, frames: Floats) -> Floats:
+    """E(ligand + fragment) - E(fragment), (frames,), kJ/mol; not a number where the potential does not know the fragment."""
+    others = np.array([piece.capped.place(frame) for frame in frames])
+    try:
+        both, alone = potential.bind(ligand.join(piece.capped.structure)), potential.bind(piece.capped.structure)
+    except UnsupportedError:
+        return np.full(len(frames), np.nan)
+    return _energies(both, np.concatenate([places, others], axis=1)) - _energies(alone, others)
 
 
 @dataclass(frozen=True)
