@@ -108,7 +108,7 @@ def _water(system: "openmm.System") -> "openmm.System":
     return bare
 
 
-class EndPoint:
+class Ends:
     """The two ends of one binding, ready for any number of frames.
 
     Args:
