@@ -34,7 +34,7 @@ from studio.potentials.base import Potential
 from studio.potentials.mm import in_water
 from studio.relax import Hold, OnStep, Pull, relax
 from studio.structure import Floats, Integers, Structure
-from studio.timeseries import MIN_BLOCKS, Mean, block_mean
+from studio.timeseries import MIN_BLOCKS, mean_of
 from studio.units import KJ_PER_KCAL
 
 if TYPE_CHECKING:
@@ -183,33 +183,6 @@ def strains(potential: Potential, ligand: Structure, poses: Floats, shapes: Floa
     lost = len(poses) - int(sound.sum())
     notes = (f"In {lost} of {len(poses)} frames {bound.card.title} led the ligand to other bonds; they are left out of its strain.",) if lost else ()
     return Strains(np.where(sound, held.energies - free.energies[whole].min(), np.nan), notes)
-
-
-def mean_of(values: Floats) -> Mean:
-    """Mean and standard error of values along a run: by blocks, and where they are too few for that, as if they were independent.
-
-    Args:
-        values: Equally far apart in time; gaps are left out.
-    """
-    known = values[np.isfinite(values)]
-    if len(known) >= MIN_BLOCKS or len(known) < 2:
-        return block_mean(known)
-    return Mean(float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known))))
-
-
-def running(values: Floats, points: int = 40) -> tuple[Integers, Floats, Floats]:
-    """Means of the first k values with their errors, for some k up to all of them.
-
-    Args:
-        values: Along a run, (n,).
-        points: So many at most.
-
-    Returns:
-        k, means and errors, (p,) each.
-    """
-    counts = np.unique(np.linspace(1, len(values), min(points, len(values))).astype(np.int64))
-    means = [mean_of(values[:count]) for count in counts]
-    return counts, np.array([mean.value for mean in means]), np.array([mean.error for mean in means])
 
 
 def doubts(values: Floats) -> list[str]:

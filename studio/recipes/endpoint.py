@@ -16,17 +16,18 @@ from pydantic import Field
 
 from studio import plugins
 from studio.conformers import check_molecule, conformers
-from studio.endpoint import TERMS, Ends, doubts, mean_of, running, strains, total
-from studio.errors import SettingsError, StoppedError, StorageError, StudioError
+from studio.endpoint import TERMS, Ends, doubts, strains, total
+from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
 from studio.forcefield.pocket import Capped
 from studio.hybrid.view import Progress
 from studio.io import store
-from studio.partners import Partners, partners
+from studio.partners import partners
 from studio.parts import Part, keep, kept, key_of
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe, Study, load_recipe
+from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.interaction import posed
+from studio.recipes.recorded import Frames, recorded
 from studio.recipes.work import OnPhase, Watch, going, share
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
@@ -35,6 +36,7 @@ from studio.result import Failure, Result, versions
 from studio.settle import settled
 from studio.structure import Floats, Integers, Structure
 from studio.system import Implicit, System
+from studio.timeseries import mean_of, running
 from studio.units import KJ_PER_KCAL, Nanometer
 
 STRAINED = 10
@@ -114,7 +116,7 @@ class EndPoint(_Ends):
             progress: Called with a fraction and a sentence.
             folder: Where finished parts are kept, and found again.
         """
-        return _run(self, lambda: recorded(self), on_frame, progress, folder)
+        return _run(self, lambda: recorded(self.recording, self.ligand, self.skip, self.frames), on_frame, progress, folder)
 
 
 class EndPointPose(_Ends):
@@ -159,70 +161,12 @@ class EndPointPose(_Ends):
         return _run(self, lambda: _pose(self, structure, progress), on_frame, progress, folder)
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What is evaluated.
-
-    Args:
-        pair: Ligand and receptor with everything around them.
-        system: How they are parametrised.
-        numbers: Of the frames, (f,), counted from 0; empty for one pose, which is relaxed.
-        times: Of the frames, (f,), ps.
-        read: Gives their positions, (n, 3), nm, by number.
-        key: Of what was recorded.
-    """
-
-    pair: Partners
-    system: System
-    numbers: Integers
-    times: Floats
-    read: Callable[[int], Floats]
-    key: str
-
-
-def recorded(recipe: EndPoint) -> Source:
-    """The frames of a recording.
-
-    Args:
-        recipe: Which, and how many.
-
-    Raises:
-        StudioError: There is no recording, it has no frames, or no ligand and receptor.
-    """
-    from studio.replay import Replay
-
-    folder = Path(recipe.recording)
-    replay, system = Replay(folder), system_of(folder)
-    if not len(replay):
-        raise StorageError(f"The run in {folder} has no frames yet. Let it run for a while first.")
-    first = int(recipe.skip * len(replay))
-    numbers = np.arange(first, len(replay), max(1, -(-(len(replay) - first) // recipe.frames)))
-    pair = partners(replay.structure, recipe.ligand.select(replay.structure))
-    key = f"{replay.structure.key} {replay.steps[numbers].tolist()} {replay.times[numbers].tolist()}"
-    return Source(pair, system, numbers, replay.times[numbers], lambda number: np.asarray(replay.frame(number).positions, dtype=np.float64), key)
-
-
-def system_of(folder: Path) -> System:
-    """The system of a recorded run.
-
-    Args:
-        folder: Of the run.
-
-    Raises:
-        SettingsError: Its recipe has none.
-    """
-    system = getattr(load_recipe(folder / RECIPE), "system", None)
-    if not isinstance(system, System):
-        raise SettingsError(f"The recipe in {folder} does not say which system was simulated. Choose the folder of a simulation.")
-    return system
-
-
-def _pose(recipe: EndPointPose, structure: Structure | None, progress: Progress | None) -> Source:
+def _pose(recipe: EndPointPose, structure: Structure | None, progress: Progress | None) -> Frames:
     whole, chosen = posed(recipe.system, recipe.receptor, recipe.ligand, structure, progress)
-    return Source(partners(whole, chosen), recipe.system, np.zeros(0, dtype=np.int64), np.zeros(1), lambda _number: whole.positions, whole.key)
+    return Frames(partners(whole, chosen), recipe.system, np.zeros(0, dtype=np.int64), np.zeros(0), lambda _number: whole.positions, whole.key)
 
 
-def _run(recipe: EndPoint | EndPointPose, source: Callable[[], Source], on_frame: OnFrame | None, progress: Progress | None, folder: Path | None) -> Result:
+def _run(recipe: EndPoint | EndPointPose, source: Callable[[], Frames], on_frame: OnFrame | None, progress: Progress | None, folder: Path | None) -> Result:
     data = json.loads(recipe.to_json())
     try:
         work = _Work(recipe, source(), folder)
@@ -237,7 +181,7 @@ class _Work:
     """What is known so far."""
 
     recipe: EndPoint | EndPointPose
-    source: Source
+    source: Frames
     folder: Path | None
     terms: Floats = field(default_factory=lambda: np.zeros((0, len(TERMS))))
     strain: Floats = field(default_factory=lambda: np.zeros(0))
