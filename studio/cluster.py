@@ -51,9 +51,7 @@ def fragment(pair: Partners, row: Row) -> Fragment:
     return Fragment(row, replace(capped, structure=bare), np.flatnonzero(~np.isin(capped.atoms, row.atoms) | np.isin(np.arange(len(bare)), capped.hung)))
 
 
-def fragment_energies(
-    potential: Potential, pair: Partners, rows: Sequence[Row], frames: Floats, parametrise: Parametrise, on_part: OnPart
-) -> Floats:
+def fragment_energies(potential: Potential, pair: Partners, rows: Sequence[Row], frames: Floats, *, parametrise: Parametrise, on_part: OnPart) -> Floats:
     """Interaction of the ligand with each row by itself, (frames, rows), kJ/mol; not a number for rows that the potential does not know.
 
     E_row = [E(ligand + fragment) - E(fragment) - E(ligand)] - E_MM(ligand, what the fragment has from its neighbours): a cap carries

@@ -158,7 +158,7 @@ class Strains(NamedTuple):
     notes: tuple[str, ...]
 
 
-def strains(potential: Potential, ligand: Structure, poses: Floats, shapes: Floats, tolerance: float, on_step: OnStep) -> Strains:
+def strains(potential: Potential, ligand: Structure, poses: Floats, shapes: Floats, *, tolerance: float, on_step: OnStep) -> Strains:
     """Strain of a ligand in several poses over the lowest minimum that is found, in water.
 
     Args:

@@ -112,7 +112,7 @@ class InteractionSeries(_Many):
             progress: Called with a fraction and a sentence.
             folder: Where finished ligands are kept, and found again.
         """
-        return _run(self, _residues, ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol"), on_frame, progress, folder)
+        return _run(self, _residues, ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol"), on_frame, progress, folder=folder)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues and ligands as a map.
@@ -144,7 +144,7 @@ class EndPointSeries(_Many):
     kind: Literal["endpoint_series"] = "endpoint_series"
     version: Literal[1] = 1
     solvent: Literal["gbn2", "obc2"] = Field(default="gbn2", title="Water model", description="Generalised Born: GBn2 is the newer one; OBC2 the more common.")
-    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="Residues farther off are left out. 0.8 is within 1 kcal/mol of all.")
+    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="What lies farther off is left out; it hardly matters.")
     potential: str = Field(default="so3lr", title="Strain by", description="Which potential says how much a ligand pays for its shape; empty for none.")
 
     def single(self, ligand: Complex) -> EndPointPose:
@@ -170,7 +170,7 @@ class EndPointSeries(_Many):
             progress: Called with a fraction and a sentence.
             folder: Where finished ligands are kept, and found again.
         """
-        return _run(self, _energies, COLUMNS, on_frame, progress, folder)
+        return _run(self, _energies, COLUMNS, on_frame, progress, folder=folder)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: the ranking, against experiment, and what separates the ligands.
@@ -187,9 +187,7 @@ class EndPointSeries(_Many):
 Gather = Callable[[Sequence[Done]], dict[str, NDArray[np.generic]]]
 
 
-def _run(
-    recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, folder: Path | None
-) -> Result:
+def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, *, folder: Path | None) -> Result:
     data = json.loads(recipe.to_json())
     try:
         tasks = recipe.tasks(folder)

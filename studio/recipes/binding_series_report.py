@@ -91,7 +91,7 @@ def _doubts(energies: NDArray[Any]) -> list[str]:
     if len(energies) < 2:
         return []
     step = float(np.median(np.diff(np.sort(energies))))
-    told = [f"One relaxed pose a ligand: expect each number to be uncertain by {NOISE:g} kcal/mol or more, so that neighbours in this ranking may change places."]
+    told = [f"One relaxed pose a ligand: each number is uncertain by {NOISE:g} kcal/mol or more, so that neighbours in this ranking may change places."]
     if np.ptp(energies) < 2.0 * NOISE:
         told.insert(0, f"Do not trust this ranking: all ligands lie within {np.ptp(energies):.1f} kcal/mol, which is what single poses scatter by.")
     elif step < NOISE:
@@ -121,9 +121,7 @@ def _against(arrays: Arrays, both: NDArray[Any], targets: tuple[Target, ...]) ->
     """Calculated against measured, the calculated ones moved to the same mean: their zero means nothing."""
     x, y = arrays["measured_dG_kcal_mol"], arrays["binding_kcal_mol"]
     moved = y - y[both].mean() + x[both].mean()
-    points = tuple(
-        Point(str(arrays["names"][k]), float(x[k]), float(moved[k]), target=targets[k] if targets else Target()) for k in np.flatnonzero(both)
-    )
+    points = tuple(Point(str(arrays["names"][k]), float(x[k]), float(moved[k]), target=targets[k] if targets else Target()) for k in np.flatnonzero(both))
     note = "Calculated energies were moved by one constant to the mean of the measured ones. Their scale is steeper: entropy and water are not in them."
     return Scatter("Against experiment", "measured dG (kcal/mol)", "end-point energy, moved (kcal/mol)", (("ligands", points),), (1.0, 2.0), note)
 

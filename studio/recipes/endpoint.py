@@ -60,7 +60,7 @@ class _Ends(Recipe):
     resumes: ClassVar[bool] = True
 
     solvent: Literal["gbn2", "obc2"] = Field(default="gbn2", title="Water model", description="Generalised Born: GBn2 is the newer one; OBC2 the more common.")
-    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="Residues farther off are left out. 0.8 is within 1 kcal/mol of all.")
+    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="What lies farther off is left out; it hardly matters.")
     potential: str = Field(default="so3lr", title="Strain by", description="Which potential says how much the ligand pays for its shape; empty for none.")
     conformers: Annotated[int, Field(ge=0, le=1000)] = 20
 
@@ -294,7 +294,7 @@ class _Work:
             done = next(steps)
             watch(done / (done + 60), f"{potential.card.title}: relaxing the ligand, step {done}, {moving} still moving")
 
-        found = strains(potential, ligand, poses, shapes, _HELD, on_step)
+        found = strains(potential, ligand, poses, shapes, tolerance=_HELD, on_step=on_step)
         return Part({"strain": found.energies}, {"notes": list(found.notes)})
 
     def _path(self, name: str) -> Path | None:

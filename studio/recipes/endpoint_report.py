@@ -73,7 +73,6 @@ def _frames(arrays: Mapping[str, NDArray[Any]]) -> Curves:
     """The parts along the run, each around its mean."""
     times = tuple(arrays["time_ps"].tolist())
     curves = tuple(
-        Curve(title, times, tuple((column - column.mean()).tolist()))
-        for (title, _), column in zip(COMPONENTS[:4], arrays["terms_kcal_mol"].T, strict=True)
+        Curve(title, times, tuple((column - column.mean()).tolist())) for (title, _), column in zip(COMPONENTS[:4], arrays["terms_kcal_mol"].T, strict=True)
     )
     return Curves("Parts along the run, each less its mean", "time (ps)", "kcal/mol", curves, note="Coulomb and polar solvation move against each other.")

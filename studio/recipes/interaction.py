@@ -229,7 +229,7 @@ class _Work:
         parametrise = self.recipe.system.parametrise
         energies = fragment_energies(
             potential, self.pair, rows, self.pair.structure.positions[None],
-            lambda fragments: Nonbonded.of(parametrise(fragments).system), share(watch, 0.0, 0.7),
+            parametrise=lambda fragments: Nonbonded.of(parametrise(fragments).system), on_part=share(watch, 0.0, 0.7),
         )[0]  # fmt: skip
         table, notes, cluster = np.full(len(self.pair.rows), np.nan), list[str](), np.full(3, np.nan)
         table[self.near] = energies
@@ -249,7 +249,7 @@ class _Work:
     def near(self) -> Flags:
         """True for rows that potentials are asked about."""
         distances = row_distances(self.pair, self.pair.structure.positions, self.pair.structure.box)
-        return (distances <= self.recipe.reach) & np.array([row.residue >= 0 for row in self.pair.rows])
+        return np.asarray((distances <= self.recipe.reach) & np.array([row.residue >= 0 for row in self.pair.rows]))
 
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""

@@ -138,7 +138,8 @@ def _table(arrays: Mapping[str, NDArray[Any]], molecule: Structure | None, rows:
     columns = ("residue", "nearest (Å)", "Coulomb", "Lennard-Jones", "MM", *names)
     cells = tuple(
         (
-            str(arrays["rows"][row]), 10.0 * float(arrays["row_distance_nm"][row]), *map(float, arrays["mm_kcal_mol"][row]), float(arrays["mm_kcal_mol"][row].sum()),
+            str(arrays["rows"][row]), 10.0 * float(arrays["row_distance_nm"][row]), *map(float, arrays["mm_kcal_mol"][row]),
+            float(arrays["mm_kcal_mol"][row].sum()),
             *(number(arrays[f"{name}_kcal_mol"][row]) for name in names),
         )
         for row in rows
@@ -181,7 +182,7 @@ def warnings(result: Result, names: Sequence[str]) -> list[str]:
         odd = [str(row) for row, far in zip(rows, away, strict=True) if far and str(row).startswith(CHARGED)]
         if odd:
             told.append(
-                f"{name} and MM differ by more than {APART:g} kcal/mol about the charged {', '.join(odd)}: many networks spread a charge over all atoms they see "
+                f"{name} and MM differ by more than {APART:g} kcal/mol about the charged {', '.join(odd)}: many networks spread a charge over all they see "
                 "(SO3LR was 6 to 10 kcal/mol off GFN2-xTB for carboxylates of TYK2). Ask GFN2-xTB before you believe them."
             )
     return told

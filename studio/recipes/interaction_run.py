@@ -183,7 +183,9 @@ class _Work:
                 frames = np.array([pair.nearest(self.source.read(number), pair.structure.box) for number in chosen.tolist()])
                 rows = [row for row, close in zip(pair.rows, near, strict=True) if close]
                 parametrise = self.source.system.parametrise
-                answers = fragment_energies(potential, pair, rows, frames, lambda some: Nonbonded.of(parametrise(some).system), share(watch, begin, end))
+                answers = fragment_energies(
+                    potential, pair, rows, frames, parametrise=lambda some: Nonbonded.of(parametrise(some).system), on_part=share(watch, begin, end)
+                )
                 part = Part({"energies": answers}, {})
                 keep(path, key, part)
         except StoppedError:

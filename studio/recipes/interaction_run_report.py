@@ -84,9 +84,12 @@ def _contacts(arrays: Arrays, molecule: Structure | None) -> Table:
     often = _often(arrays["contact"])[: 2 * SHOWN]
     nearest = 10.0 * arrays["distances_nm"].mean(axis=0)
     rows = tuple(
-        (str(arrays["rows"][k]), 100.0 * float(arrays["contact"][k]), number(100.0 * arrays["contact_error"][k]), float(nearest[k]), float(arrays["mm_kcal_mol"][k]))
+        (
+            str(arrays["rows"][k]), 100.0 * float(arrays["contact"][k]), number(100.0 * arrays["contact_error"][k]), float(nearest[k]),
+            float(arrays["mm_kcal_mol"][k]),
+        )
         for k in often
-    )
+    )  # fmt: skip
     columns = ("residue", "in contact (%)", "error (%)", "nearest, mean (Å)", "MM (kcal/mol)")
     return Table("Contacts", columns, rows, _targets(arrays, molecule, np.array(often, dtype=np.int64)), "Heavy atoms within 4.5 Å.")
 

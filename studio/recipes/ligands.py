@@ -29,9 +29,7 @@ KEY = "done.json"
 class Work(Protocol):
     """A recipe for one ligand."""
 
-    def run(
-        self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None
-    ) -> Result:
+    def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None) -> Result:
         """Do it; see `studio.recipes.base.Resumable`."""
         ...
 
