@@ -209,3 +209,30 @@ def block_mean(values: Series, period: float | None = None) -> Mean:
         errors.append(float(values.std()) / np.sqrt(len(values) - 1))
         values = values[: len(values) // 2 * 2].reshape(-1, 2).mean(axis=1)
     return Mean(mean if period is None else centre, max(errors, default=np.nan))
+
+
+def mean_of(values: Series) -> Mean:
+    """Mean and standard error of values along a run: by blocks, and where they are too few for that, as if they were independent.
+
+    Args:
+        values: Equally far apart in time; gaps are left out.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) >= MIN_BLOCKS or len(known) < 2:
+        return block_mean(known)
+    return Mean(float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known))))
+
+
+def running(values: Series, points: int = 40) -> tuple[NDArray[np.int64], Series, Series]:
+    """Means of the first k values with their errors, for some k up to all of them.
+
+    Args:
+        values: Along a run, (n,).
+        points: So many at most.
+
+    Returns:
+        k, means and errors, (p,) each.
+    """
+    counts = np.unique(np.linspace(1, len(values), min(points, len(values))).astype(np.int64))
+    means = [mean_of(values[:count]) for count in counts]
+    return counts, np.array([mean.value for mean in means]), np.array([mean.error for mean in means])

@@ -37,6 +37,71 @@ class Cut:
     left_out: int
 
 
+@dataclass(frozen=True, eq=False)
+class Capped:
+    """Residues cut out of a structure, with caps where their chains were cut.
+
+    Args:
+        structure: What was cut out, a complete molecule each.
+        atoms: Where each of its atoms is in the whole structure, (n,).
+        caps: True for atoms of caps, (n,).
+        hung: Rows of `atoms` that became a cap's hydrogens, (h,).
+        anchors: Atom of the whole structure on which each of them hangs, (h,).
+        lengths: Of the bonds by which they hang, (h,), nm.
+    """
+
+    structure: Structure
+    atoms: Integers
+    caps: Flags
+    hung: Integers
+    anchors: Integers
+    lengths: Floats
+
+    def place(self, positions: Floats) -> Floats:
+        """Positions of what was cut out, (n, 3), nm, in another frame of the whole.
+
+        Args:
+            positions: Of the whole structure, (N, 3), nm.
+        """
+        placed = np.asarray(positions[self.atoms], dtype=np.float64)
+        away = placed[self.hung] - positions[self.anchors]
+        placed[self.hung] = positions[self.anchors] + (self.lengths / np.linalg.norm(away, axis=1))[:, None] * away
+        return placed
+
+
+def cut_residues(structure: Structure, kept: Flags, others: Integers) -> Capped:
+    """Cut residues out of a structure, and cap the chains that this cuts; gaps of one or two residues are kept.
+
+    Args:
+        structure: All atoms, hydrogens complete.
+        kept: True for residues of proteins that are wanted, (residues,).
+        others: Atoms of other molecules that are kept as they are.
+    """
+    kept = _filled(structure, _with_disulfides(structure, kept))
+    changed, caps, hung = _capped(structure, kept)
+    inside = np.isin(structure.residue_index, np.flatnonzero(kept)) | caps
+    inside[others] = True
+    atoms = np.flatnonzero(inside)
+    rows, anchors = (np.array([pair[part] for pair in hung], dtype=np.int64) for part in (0, 1))
+    lengths = np.array([length for _, _, length in hung], dtype=np.float64)
+    return Capped(changed.take(atoms), atoms, caps[atoms], np.searchsorted(atoms, rows), anchors, lengths)
+
+
+def residues_near(structure: Structure, points: Floats, distance: float) -> Flags:
+    """True for residues of proteins with an atom within a distance of a point, (residues,).
+
+    Args:
+        structure: Where to look.
+        points: (p, 3), nm.
+        distance: nm.
+    """
+    protein = structure.atoms_of("protein")
+    close = cKDTree(points).query(structure.positions[protein], distance_upper_bound=distance)[0] <= distance
+    near = np.zeros(len(structure.residues), dtype=np.bool_)
+    near[structure.residue_index[protein[close]]] = True
+    return near
+
+
 def cut_pocket(structure: Structure, mobile: float, shell: float, droplet: float) -> Cut:
     """Cut the neighbourhood of the ligand out of a complex; water and ions of the complex are left out.
 
@@ -54,25 +119,16 @@ def cut_pocket(structure: Structure, mobile: float, shell: float, droplet: float
         raise StructureError(f"A pocket needs a protein and a small molecule; this structure has {len(protein)} protein and {len(ligand)} ligand atoms.")
     centre = structure.positions[ligand].mean(axis=0)
     radius = float(np.linalg.norm(structure.positions[ligand] - centre, axis=1).max()) + droplet
-    moving = _residues_near(structure, structure.positions[ligand], mobile)
+    moving = residues_near(structure, structure.positions[ligand], mobile)
     movers = np.isin(structure.residue_index, np.flatnonzero(moving))
     movers[ligand] = True
-    kept = moving | _residues_near(structure, structure.positions[movers], shell) | _residues_near(structure, centre[None], radius)
+    kept = moving | residues_near(structure, structure.positions[movers], shell) | residues_near(structure, centre[None], radius)
     kept = _filled(structure, _with_disulfides(structure, kept))
-    capped, cap_atoms = _capped(structure, kept)
+    capped, cap_atoms, _ = _capped(structure, kept)
     inside = np.isin(structure.residue_index, np.flatnonzero(kept)) | cap_atoms
     inside[ligand] = True
     cut = replace(capped, fixed=~movers).take(np.flatnonzero(inside))
     return Cut(cut, centre, radius, len(structure) - len(cut))
-
-
-def _residues_near(structure: Structure, points: Floats, distance: float) -> Flags:
-    """True for protein residues with an atom within `distance` of a point, (residues,)."""
-    protein = structure.atoms_of("protein")
-    close = cKDTree(points).query(structure.positions[protein], distance_upper_bound=distance)[0] <= distance
-    near = np.zeros(len(structure.residues), dtype=np.bool_)
-    near[structure.residue_index[protein[close]]] = True
-    return near
 
 
 def _with_disulfides(structure: Structure, kept: Flags) -> Flags:
@@ -113,11 +169,12 @@ def _filled(structure: Structure, kept: Flags) -> Flags:
     return kept
 
 
-def _capped(structure: Structure, kept: Flags) -> tuple[Structure, Flags]:
-    """The structure with caps written over the residues next to cuts, and which atoms these caps have."""
+def _capped(structure: Structure, kept: Flags) -> tuple[Structure, Flags, list[tuple[int, int, float]]]:
+    """The structure with caps written over the residues next to cuts, which atoms these caps have, and which of them hang how far from which others."""
     numbers, positions, charges = structure.numbers.copy(), structure.positions.copy(), structure.formal_charges.copy()
     names, residues = list(structure.names), list(structure.residues)
     caps = np.zeros(len(structure), dtype=np.bool_)
+    hung: list[tuple[int, int, float]] = []
     neighbours = _neighbours(structure)
     for before, after in _peptide_bonds(structure).tolist():
         if kept[before] == kept[after]:
@@ -128,11 +185,12 @@ def _capped(structure: Structure, kept: Flags) -> tuple[Structure, Flags]:
             caps[atom], names[atom], charges[atom] = True, name, 0
             if anchor is not None:
                 length = NITROGEN_HYDROGEN if anchor == here["N"] else CARBON_HYDROGEN
+                hung.append((atom, anchor, length))
                 away = structure.positions[atom] - structure.positions[anchor]
                 numbers[atom], positions[atom] = 1, structure.positions[anchor] + length * away / np.linalg.norm(away)
         residues[residue] = Residue(kind, residues[residue].number, residues[residue].chain)
     changed = replace(structure, numbers=numbers, positions=positions, formal_charges=charges, names=tuple(names), residues=tuple(residues))
-    return changed, caps
+    return changed, caps, hung
 
 
 def _neighbours(structure: Structure) -> dict[int, list[int]]:

@@ -23,7 +23,7 @@ from studio.potentials.base import Potential
 from studio.profiles import agreement, at, barrier, ends, minima
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.ligand import part_of, posed, share, watching
-from studio.recipes.recorded import recorded_angles
+from studio.recipes.recorded_angles import recorded_angles
 from studio.recipes.strain import torsion_names
 from studio.recipes.torsion_report import report
 from studio.recorder import RECIPE, STRUCTURE

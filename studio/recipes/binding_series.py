@@ -1,0 +1,256 @@
+"""Series: interactions and end-point binding energies of many ligands in one protein, each ligand by itself."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from studio.errors import StudioError
+from studio.files import storage, write_whole
+from studio.hybrid.view import Progress
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.endpoint import EndPointPose
+from studio.recipes.interaction import Interaction
+from studio.recipes.ligands import Complex, Done, Task, check_some, complexes, failures, folder_of, one_after_the_other
+from studio.recipes.strain_series import Records, Series
+from studio.recorder import RECIPE
+from studio.report import Report
+from studio.result import Failure, Result, versions
+from studio.structure import Structure
+from studio.system import FromFile
+from studio.units import Nanometer
+
+TABLE = "energies.csv"
+"""In the folder: a line for each ligand."""
+COLUMNS = ("binding_kcal_mol", "coulomb_kcal_mol", "lennard_jones_kcal_mol", "polar_kcal_mol", "nonpolar_kcal_mol", "strain_kcal_mol")
+_PROTEIN = "PDB or mmCIF file in whose frame the ligands of a file are posed; a bundled series has its own."
+
+
+class _Many(Recipe):
+    """What the recipes of this file share.
+
+    Args:
+        source: Which ligands, in their poses.
+        protein: What they bind to, where the source does not say.
+        ph: Protonation of what files left out.
+    """
+
+    resumes: ClassVar[bool] = True
+
+    source: Annotated[Records | Series, Field(discriminator="kind")]
+    protein: FromFile | None = Field(default=None, title="Protein", description=_PROTEIN)
+    ph: Annotated[float, Field(ge=0.0, le=14.0)] = 7.4
+
+    def single(self, ligand: Complex) -> Interaction | EndPointPose:
+        """The recipe for one ligand.
+
+        Args:
+            ligand: In its protein.
+        """
+        raise NotImplementedError
+
+    def tasks(self, folder: Path | None = None) -> list[Task]:
+        """The ligands, each with all that is needed to do it alone.
+
+        Args:
+            folder: Of the series, where there is one.
+
+        Raises:
+            StudioError: The source cannot be read.
+        """
+        ligands = complexes(self.source, self.protein, self.ph)
+        return [Task(index, each.name, self.single(each), each.files, each.affinity, folder_of(folder, index)) for index, each in enumerate(ligands)]
+
+
+class InteractionSeries(_Many):
+    """Interaction energies of many ligands, by residue.
+
+    Args:
+        relax: Take clashes out of the poses first.
+        reach: Residues that come this close to a ligand are asked, nm.
+    """
+
+    study: ClassVar[Study | None] = Study(
+        "Interactions of a series", "Which residues tell the ligands of a series apart: a map of residues and ligands, by MM. Some seconds a ligand.", "series"
+    )
+
+    kind: Literal["interaction_series"] = "interaction_series"
+    version: Literal[1] = 1
+    relax: bool = Field(default=True, title="Relax the poses first", description="A short minimisation by MM that takes clashes away; heavy atoms hardly move.")
+    reach: Nanometer = 0.45
+
+    def single(self, ligand: Complex) -> Interaction:
+        """MM with all residues of one ligand's complex.
+
+        Args:
+            ligand: In its protein.
+        """
+        return Interaction(system=ligand.system, receptor=ligand.receptor, relax=self.relax, potentials=(), reach=self.reach)
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Measure all ligands, in their order.
+
+        `arrays` has names (l,), rows (r,): all residues that come near one of them, residues_kcal_mol (l, r), total_kcal_mol (l, 2): Coulomb and
+        Lennard-Jones, hydrogen_bonds (l,) and measured_dG_kcal_mol (l,); not a number for what failed or is not there.
+
+        Args:
+            structure: Not used: the source has many.
+            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished ligands are kept, and found again.
+        """
+        return _run(self, _residues, ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol"), on_frame, progress, folder=folder)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """What people see: residues and ligands as a map.
+
+        Args:
+            result: Without a failure.
+            molecule: Not used.
+        """
+        from studio.recipes.binding_series_report import interactions_report
+
+        return interactions_report(self, result)
+
+
+class EndPointSeries(_Many):
+    """MM/GBSA of many ligands, one relaxed pose each, ranked.
+
+    Args:
+        solvent: Generalised Born model.
+        reach: Protein within this distance of a ligand is kept, nm.
+        potential: Registered name of the potential that gives the ligands' strain; empty for none.
+    """
+
+    study: ClassVar[Study | None] = Study(
+        "End-point ranking of a series",
+        "MM/GBSA of each ligand's relaxed pose, with its strain, and against experiment where that is known: a quick ranking. Half a minute a ligand.",
+        "series",
+    )
+
+    kind: Literal["endpoint_series"] = "endpoint_series"
+    version: Literal[1] = 1
+    solvent: Literal["gbn2", "obc2"] = Field(default="gbn2", title="Water model", description="Generalised Born: GBn2 is the newer one; OBC2 the more common.")
+    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="What lies farther off is left out; it hardly matters.")
+    potential: str = Field(default="so3lr", title="Strain by", description="Which potential says how much a ligand pays for its shape; empty for none.")
+
+    def single(self, ligand: Complex) -> EndPointPose:
+        """One ligand.
+
+        Args:
+            ligand: In its protein.
+        """
+        return EndPointPose(system=ligand.system, receptor=ligand.receptor, solvent=self.solvent, reach=self.reach, potential=self.potential)
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Measure all ligands; `arrays` has them in the order of the series: names, each of `COLUMNS`, and measured_dG_kcal_mol.
+
+        Args:
+            structure: Not used: the source has many.
+            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished ligands are kept, and found again.
+        """
+        return _run(self, _energies, COLUMNS, on_frame, progress, folder=folder)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """What people see: the ranking, against experiment, and what separates the ligands.
+
+        Args:
+            result: Without a failure.
+            molecule: Not used.
+        """
+        from studio.recipes.binding_series_report import ranking_report
+
+        return ranking_report(self, result)
+
+
+Gather = Callable[[Sequence[Done]], dict[str, NDArray[np.generic]]]
+
+
+def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, *, folder: Path | None) -> Result:
+    data = json.loads(recipe.to_json())
+    try:
+        tasks = recipe.tasks(folder)
+        if folder:
+            with storage(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
+
+        def after(done: list[Done]) -> None:
+            if folder:
+                write_whole(folder / TABLE, table(done, columns).encode())
+
+        done, stopped = one_after_the_other(tasks, on_frame, progress, after)
+        check_some(done)
+    except StudioError as problem:
+        return Result(data, provenance=versions(), failure=Failure.from_error(problem))
+    values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
+    arrays = _common(done) | gather(done)
+    provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
+    return replace(Result(data, values, arrays, provenance), notes=(*failures(done), *([stopped] if stopped else ())))
+
+
+def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+    measured = [np.nan if each.task.affinity is None else each.task.affinity for each in done]
+    return {"names": np.array([each.task.name for each in done], dtype=np.str_), "measured_dG_kcal_mol": np.array(measured)}
+
+
+def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+    return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in COLUMNS}
+
+
+def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+    """Rows that come near one of the ligands, in the order in which the protein has them."""
+    sound = [each.result for each in done if each.result.ok]
+    near: dict[str, None] = {}
+    for result in sound:
+        reach = float(result.recipe["reach"])
+        near |= dict.fromkeys(str(row) for row, distance in zip(result.arrays["rows"], result.arrays["row_distance_nm"], strict=True) if distance <= reach)
+    known = list(dict.fromkeys(str(row) for result in sound for row in result.arrays["rows"]))
+    rows = [row for row in known if row in near]
+    energies, totals, bonds = np.full((len(done), len(rows)), np.nan), np.full((len(done), 2), np.nan), np.full(len(done), np.nan)
+    for index, each in enumerate(done):
+        if each.result.ok:
+            parts = each.result.arrays["mm_kcal_mol"]
+            own = dict(zip(map(str, each.result.arrays["rows"]), parts.sum(axis=1), strict=True))
+            energies[index] = [own.get(row, np.nan) for row in rows]
+            totals[index], bonds[index] = parts.sum(axis=0), len(each.result.arrays["hydrogen_bonds"])
+    return {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "total_kcal_mol": totals, "hydrogen_bonds": bonds}
+
+
+def table(done: Sequence[Done], columns: Sequence[str]) -> str:
+    """All ligands as CSV; energies in kcal/mol.
+
+    Args:
+        done: In any order.
+        columns: Names among the values of their results.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "index", *columns, "measured_dG_kcal_mol", "failure", "notes"])
+    for each in done:
+        numbers = [f"{each.result.values[column]:.3f}" if column in each.result.values else "" for column in columns]
+        affinity = "" if each.task.affinity is None else f"{each.task.affinity:.2f}"
+        failure = each.result.failure.message if each.result.failure else ""
+        writer.writerow([each.task.name, each.task.index, *numbers, affinity, failure, " ".join(each.result.notes)])
+    return text.getvalue()

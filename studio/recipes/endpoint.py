@@ -1,0 +1,328 @@
+"""End-point binding: MM/GBSA over a recorded run, or at one relaxed pose, with the ligand's strain by any potential.
+
+See `studio.endpoint` for what is computed and what is left out.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from studio import plugins
+from studio.conformers import check_molecule, conformers
+from studio.endpoint import TERMS, Ends, doubts, strains, total
+from studio.errors import StoppedError, StudioError
+from studio.files import storage, write_whole
+from studio.forcefield.pocket import Capped
+from studio.hybrid.view import Progress
+from studio.io import store
+from studio.partners import partners
+from studio.parts import Part, keep, kept, key_of
+from studio.potentials.base import Potential
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.interaction import posed
+from studio.recipes.recorded import Frames, recorded
+from studio.recipes.work import OnPhase, Watch, going, share
+from studio.recorder import RECIPE, STRUCTURE
+from studio.region import AnyRegion, Focus
+from studio.report import Report
+from studio.result import Failure, Result, versions
+from studio.settle import settled
+from studio.structure import Floats, Integers, Structure
+from studio.system import Implicit, System
+from studio.timeseries import mean_of, running
+from studio.units import KJ_PER_KCAL, Nanometer
+
+STRAINED = 10
+"""Frames at most in which the ligand's strain is measured: it costs some seconds each."""
+SAVED = 5.0
+"""Wall time between two savings of what is known, s."""
+_HELD = 0.03
+"""How far a heavy atom of the ligand may go when a frame is relaxed for its strain, nm."""
+
+
+class _Ends(Recipe):
+    """What the recipes of this file share.
+
+    Args:
+        solvent: Generalised Born model.
+        reach: Protein within this distance of the ligand is kept, nm.
+        potential: Registered name of the potential that gives the ligand's strain; empty for none.
+        conformers: Shapes from which the free ligand's minimum is searched.
+    """
+
+    resumes: ClassVar[bool] = True
+
+    solvent: Literal["gbn2", "obc2"] = Field(default="gbn2", title="Water model", description="Generalised Born: GBn2 is the newer one; OBC2 the more common.")
+    reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="What lies farther off is left out; it hardly matters.")
+    potential: str = Field(default="so3lr", title="Strain by", description="Which potential says how much the ligand pays for its shape; empty for none.")
+    conformers: Annotated[int, Field(ge=0, le=1000)] = 20
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """What people see: the free energy with its error, where it comes from, and how it settles along the run.
+
+        Args:
+            result: Without a failure.
+            molecule: That was kept with it.
+        """
+        from studio.recipes.endpoint_report import endpoint_report
+
+        return endpoint_report(result, molecule)
+
+
+class EndPoint(_Ends):
+    """MM/GBSA over a recorded run.
+
+    Args:
+        recording: Folder of the run.
+        ligand: Which atoms are the ligand.
+        skip: Share of the run at its start that is left out.
+        frames: At most so many are evaluated, equally far apart.
+    """
+
+    study: ClassVar[Study | None] = Study(
+        "End-point binding energy of a run",
+        "MM/GBSA with the ligand's strain by a network, over the frames of a run: a quick estimate for ranking similar ligands. About a second a frame.",
+        "recording",
+    )
+
+    kind: Literal["endpoint"] = "endpoint"
+    version: Literal[1] = 1
+    recording: str
+    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="What binds; everything else but water and salt is what it binds to.")
+    skip: Annotated[float, Field(ge=0.0, le=0.9)] = Field(default=0.2, title="Leave out at the start (share)", description="The run settles there.")
+    frames: Annotated[int, Field(ge=1, le=100_000)] = Field(default=50, title="Frames", description="At most so many are evaluated, equally far apart.")
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Evaluate; `values` and `arrays` as in `EndPointPose`, with a line for each frame.
+
+        Besides: frame (its number in the recording), time_ps, running_frames, running_kcal_mol and running_error_kcal_mol.
+
+        Args:
+            structure: Not used: the recording has its own.
+            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished parts are kept, and found again.
+        """
+        return _run(self, lambda: recorded(self.recording, self.ligand, self.skip, self.frames), on_frame, progress, folder)
+
+
+class EndPointPose(_Ends):
+    """MM/GBSA of one pose, relaxed: a first look in half a minute, with no idea of its own error.
+
+    Args:
+        system: Where the pose comes from: a complex, or the ligand alone with its `receptor` beside it.
+        ligand: Which atoms are the ligand.
+        receptor: What the ligand binds to, where the system does not hold it.
+    """
+
+    study: ClassVar[Study | None] = Study(
+        "End-point binding energy of a pose",
+        "MM/GBSA of one relaxed pose with the ligand's strain by a network: a first look, for ranking similar ligands. About a minute.",
+        "system",
+    )
+
+    kind: Literal["endpoint_pose"] = "endpoint_pose"
+    version: Literal[1] = 1
+    system: System
+    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="What binds; everything else but water and salt is what it binds to.")
+    receptor: System | None = None
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Evaluate; `values` has binding_kcal_mol and binding_error_kcal_mol, each of the `TERMS` and strain likewise, and `frames`.
+
+        `arrays` has binding_kcal_mol (frames,), terms_kcal_mol (frames, 4), strain_kcal_mol (frames,), not a number where it was not
+        measured, and ligand_atoms.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            on_frame: Called with the pose; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished parts are kept, and found again.
+        """
+        return _run(self, lambda: _pose(self, structure, progress), on_frame, progress, folder)
+
+
+def _pose(recipe: EndPointPose, structure: Structure | None, progress: Progress | None) -> Frames:
+    whole, chosen = posed(recipe.system, recipe.receptor, recipe.ligand, structure, progress)
+    return Frames(partners(whole, chosen), recipe.system, np.zeros(0, dtype=np.int64), np.zeros(0), lambda _number: whole.positions, whole.key)
+
+
+def _run(recipe: EndPoint | EndPointPose, source: Callable[[], Frames], on_frame: OnFrame | None, progress: Progress | None, folder: Path | None) -> Result:
+    data = json.loads(recipe.to_json())
+    try:
+        work = _Work(recipe, source(), folder)
+        work.evaluate(Watch(work.source.pair.structure.positions, on_frame, progress))
+    except StudioError as problem:
+        return Result(data, provenance=versions(), failure=Failure.from_error(problem))
+    return replace(work.result(), recipe=data)
+
+
+@dataclass
+class _Work:
+    """What is known so far."""
+
+    recipe: EndPoint | EndPointPose
+    source: Frames
+    folder: Path | None
+    terms: Floats = field(default_factory=lambda: np.zeros((0, len(TERMS))))
+    strain: Floats = field(default_factory=lambda: np.zeros(0))
+    notes: list[str] = field(default_factory=list)
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def single(self) -> bool:
+        """One pose, without a run."""
+        return not len(self.source.numbers)
+
+    def evaluate(self, watch: Watch) -> None:
+        """The terms of all frames, then the strain in some of them.
+
+        Raises:
+            StudioError: Nothing could be evaluated, it was stopped, or the folder cannot be written.
+        """
+        self._open()
+        watch(0.01, "Cutting the neighbourhood of the ligand out")
+        near, cut = self.source.pair.cut(self.recipe.reach)
+        places = self._settled(watch)
+        surroundings = Implicit(model=self.recipe.solvent)
+        watch(0.1, f"Force-field parameters of {len(near.structure)} atoms")
+        mm = self.source.system.model_copy(update={"surroundings": surroundings}).parametrise(near.structure)
+        self.provenance |= {f"mm: {name}": text for name, text in mm.provenance.items()}
+        self.notes.append(f"Evaluated with {len(near.structure)} atoms: the ligand, and what lies within {10 * self.recipe.reach:g} angstrom of it, capped.")
+        self._frames(Ends(near, mm), cut, places, watch)
+        self._strained(share(watch, 0.7, 1.0), places)
+
+    def _open(self) -> None:
+        if self.folder is None:
+            return
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
+        store.save(self.source.pair.structure, self.folder / STRUCTURE)
+
+    def _settled(self, watch: Watch) -> Callable[[int], Floats]:
+        """Gives the positions of a frame; of a single pose those after relaxing it."""
+        pair = self.source.pair
+        if not self.single or pair.structure.box is not None or pair.structure.droplet is not None:
+            return self.source.read
+        path, key = self._path("pose"), self._key("pose")
+        part = kept(path, key)
+        if part is None:
+            pose = settled(pair, self.source.system.parametrise, going(watch, 0.02, 0.1, "Relaxing the pose"))
+            part = Part({"pose": pose}, {})
+            keep(path, key, part)
+        pose = part.arrays["pose"]
+        watch.show(pose)
+        if self.folder:
+            store.save(pair.structure.with_positions(pose), self.folder / STRUCTURE)
+        return lambda _number: pose
+
+    def _frames(self, ends: Ends, cut: Capped, places: Callable[[int], Floats], watch: Watch) -> None:
+        """Terms of all frames; those that are known are not computed again."""
+        numbers = self._numbers
+        path, key, saved = self._path("terms"), self._key("terms", str(self.recipe.reach), self.recipe.solvent), monotonic()
+        known = kept(path, key)
+        terms = known.arrays["terms"].copy() if known else np.full((len(numbers), len(TERMS)), np.nan)
+        try:
+            for index in np.flatnonzero(np.isnan(terms[:, 0])).tolist():
+                frame = places(int(numbers[index]))
+                watch.show(frame, int(numbers[index]))
+                watch(0.1 + 0.6 * index / len(numbers), f"Frame {index + 1} of {len(numbers)}")
+                terms[index] = ends(cut.place(frame))
+                if monotonic() - saved > SAVED:
+                    keep(path, key, Part({"terms": terms}, {}))
+                    saved = monotonic()
+        finally:
+            keep(path, key, Part({"terms": terms}, {}))
+        self.terms, self.strain = terms, np.full(len(numbers), np.nan)
+
+    @property
+    def _numbers(self) -> Integers:
+        return np.zeros(1, dtype=np.int64) if self.single else self.source.numbers
+
+    def _strained(self, watch: OnPhase, places: Callable[[int], Floats]) -> None:
+        """Strain of the ligand in some frames; a potential that refuses is a note."""
+        if not self.recipe.potential:
+            self.notes.append("The ligand's strain is not in it.")
+            return
+        chosen = np.unique(np.linspace(0, len(self._numbers) - 1, min(STRAINED, len(self._numbers))).astype(np.int64))
+        try:
+            potential: Potential = plugins.load("studio.potentials", self.recipe.potential)()
+            path, key = self._path("strain"), self._key("strain", repr(potential), str(self.recipe.conformers))
+            part = kept(path, key)
+            if part is None:
+                poses = np.array([places(int(self._numbers[index]))[self.source.pair.ligand] for index in chosen])
+                part = self._relaxed(potential, poses, watch)
+                keep(path, key, part)
+        except StoppedError:
+            raise
+        except StudioError as problem:
+            self.notes.append(f"The ligand's strain is not in it: {problem}")
+            return
+        self.strain[chosen] = part.arrays["strain"]
+        self.notes += part.words["notes"]
+
+    def _relaxed(self, potential: Potential, poses: Floats, watch: OnPhase) -> Part:
+        whole = self.source.pair.structure
+        ligand = whole.take(self.source.pair.ligand)
+        ligand = replace(ligand, box=None, droplet=None, fixed=np.zeros(len(ligand), dtype=np.bool_), positions=poses[0])
+        check_molecule(ligand)
+        watch(0.0, f"Making {self.recipe.conformers} shapes of the ligand")
+        shapes = conformers(ligand, self.recipe.conformers) if self.recipe.conformers else np.zeros((0, *poses[0].shape))
+        steps = iter(range(1, 10**9))
+
+        def on_step(_iteration: int, moving: int) -> None:
+            done = next(steps)
+            watch(done / (done + 60), f"{potential.card.title}: relaxing the ligand, step {done}, {moving} still moving")
+
+        found = strains(potential, ligand, poses, shapes, tolerance=_HELD, on_step=on_step)
+        return Part({"strain": found.energies}, {"notes": list(found.notes)})
+
+    def _path(self, name: str) -> Path | None:
+        return self.folder / f"endpoint-{name}.npz" if self.folder else None
+
+    def _key(self, *more: str) -> str:
+        """A hash of all that a part depends on."""
+        chosen = self.source
+        return key_of(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more, *versions().values())
+
+    def result(self) -> Result:
+        """Values, arrays, provenance and notes."""
+        whole, pair = total(self.terms, self.strain), self.source.pair
+        columns = {"binding": whole, **dict(zip(TERMS, self.terms.T / KJ_PER_KCAL, strict=True)), "strain": self.strain / KJ_PER_KCAL}
+        values = {"frames": float(len(whole))}
+        for name, column in columns.items():
+            mean = mean_of(column)
+            values |= {f"{name}_{what}kcal_mol": number for what, number in (("", mean.value), ("error_", mean.error)) if np.isfinite(number)}
+        if "strain_error_kcal_mol" in values and "binding_error_kcal_mol" in values:
+            values["binding_error_kcal_mol"] = float(np.hypot(values["binding_error_kcal_mol"], values["strain_error_kcal_mol"]))
+        arrays: dict[str, NDArray[np.generic]] = {
+            "binding_kcal_mol": whole, "terms_kcal_mol": self.terms / KJ_PER_KCAL, "strain_kcal_mol": columns["strain"], "ligand_atoms": pair.ligand,
+        }  # fmt: skip
+        if self.single:
+            notes = ["One relaxed frame: an estimate without an error. Run dynamics and evaluate the recording to have one."]
+        else:
+            counts, means, errors = running(whole)
+            arrays |= {"running_frames": counts, "running_kcal_mol": means, "running_error_kcal_mol": errors}
+            arrays |= {"frame": self.source.numbers, "time_ps": self.source.times}
+            notes = doubts(whole)
+        return Result({}, values, arrays, versions() | self.provenance, (*notes, *pair.notes, *self.notes, *pair.structure.notes))

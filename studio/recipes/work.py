@@ -1,0 +1,83 @@
+"""Work: how a recipe that takes a while tells how far it is, and hears that it should stop.
+
+Knows frames and fractions; must not know any one recipe.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from studio.errors import StoppedError
+from studio.frame import Frame
+from studio.hybrid.view import Progress
+from studio.recipes.base import OnFrame
+from studio.structure import Floats
+
+OnPhase = Callable[[float, str], None]
+"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
+
+
+class Watch:
+    """Shows where the atoms are, tells how far the work is, and ends it when the user says so.
+
+    Args:
+        positions: What is shown, (n, 3), nm.
+        on_frame: Called with it; returns False to stop.
+        progress: Called with a fraction and a sentence.
+    """
+
+    def __init__(self, positions: Floats, on_frame: OnFrame | None, progress: Progress | None) -> None:
+        self._on_frame, self._progress = on_frame, progress
+        self.show(positions)
+
+    def show(self, positions: Floats, index: int = 0) -> None:
+        """From now on these atoms are shown.
+
+        Args:
+            positions: (n, 3), nm.
+            index: Of the frame.
+        """
+        self._frame = Frame(index, 0.0, positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
+
+    def __call__(self, fraction: float, sentence: str) -> None:
+        """Tell, and listen.
+
+        Raises:
+            StoppedError: The user stopped it.
+        """
+        if self._on_frame and self._on_frame(self._frame) is False:
+            raise StoppedError("Stopped before it was finished. What is finished is kept: run it again to go on.")
+        if self._progress:
+            self._progress(fraction, sentence)
+
+
+def share(watch: OnPhase, begin: float, end: float) -> OnPhase:
+    """Progress of a part of the work, as that of the whole.
+
+    Args:
+        watch: Is told of the whole.
+        begin: Where the part begins, from 0 to 1.
+        end: Where it ends.
+    """
+    return lambda fraction, sentence: watch(begin + (end - begin) * fraction, sentence)
+
+
+def going(watch: OnPhase, begin: float, end: float, sentence: str, usual: int = 100) -> Callable[[int], bool]:
+    """Turns a count of iterations into progress, and a stop into False.
+
+    Args:
+        watch: Is told of the whole.
+        begin: Where the part begins, from 0 to 1.
+        end: Where it ends.
+        sentence: What is going on.
+        usual: Iterations that bring it about half-way.
+    """
+
+    def told(iteration: int) -> bool:
+        try:
+            watch(begin + (end - begin) * iteration / (iteration + usual), f"{sentence}, iteration {iteration}")
+        except StoppedError:
+            return False
+        return True
+
+    return told
