@@ -20,9 +20,9 @@ from studio.replay import trajectory_of
 from studio.result import PROVENANCE
 
 LABEL, THUMBNAIL = "run.json", "thumbnail.png"
-Stage = State | Literal["new", "interrupted", "missing"]
-"""How a run is: in the worker's words while somebody holds it, in these otherwise."""
-LIVE: frozenset[str] = frozenset({"preparing", "paused", "playing", "lost"})
+Stage = State | Literal["new", "interrupted", "missing", "waiting", "running", "done", "stopped"]
+"""How a run is: in the worker's words while somebody holds it, in these otherwise; the last four are those of studies."""
+LIVE: frozenset[str] = frozenset({"preparing", "paused", "playing", "lost", "waiting", "running"})
 """What only a run that somebody holds can be."""
 WORDS: dict[str, str] = {
     "new": "not started yet",
@@ -34,6 +34,10 @@ WORDS: dict[str, str] = {
     "closed": "closed, can be continued",
     "interrupted": "interrupted, can be continued",
     "missing": "its folder is gone",
+    "waiting": "waits for another study",
+    "running": "at work",
+    "done": "done",
+    "stopped": "stopped, can go on",
 }
 """What each state is called on screen."""
 
@@ -52,7 +56,7 @@ class Entry:
         recipe: What was asked for, JSON text.
         kind: Of the recipe.
         resolution: `nnp`, `nnp/mm`, `mm`; empty for recipes without a view.
-        potential: Name of the network; empty for `mm`.
+        potential: Name of the network, or names of the potentials that a study asks; empty for `mm`.
         temperature: Of the thermostat, K.
         atoms: As simulated; 0 until known.
         frames: Recorded so far.
@@ -148,11 +152,13 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
     view = data.get("view")
     view = view if isinstance(view, dict) else {}
     resolution = str(view.get("resolution", ""))
+    asked = data.get("potentials")
+    network = ", ".join(map(str, asked)) if isinstance(asked, list) else str(view.get("potential", data.get("potential", "")))
     return {
         "recipe": json.dumps(data, indent=2),
         "kind": str(data.get("kind", "")),
         "resolution": resolution,
-        "potential": "" if resolution == "mm" else str(view.get("potential", data.get("potential", ""))),
+        "potential": "" if resolution == "mm" else network,
         "temperature": _number(data.get("temperature")),
     }
 
@@ -188,8 +194,8 @@ def adopted(folder: Path) -> Row:
         id=run, title=str(label.get("title") or f"Run {run}"), owner=str(label.get("owner", "")), note=str(label.get("note", "")),
         created=created or changed, updated=changed, deleted=deleted,
     )  # fmt: skip
-    begun = "interrupted" if (folder / CHECKPOINT).exists() else "new"
-    for name, value in (described(_json(folder / RECIPE)) | found_in(folder, cast(Stage, begun))).items():
+    begun: Stage = "interrupted" if (folder / CHECKPOINT).exists() else "done" if (folder / PROVENANCE).exists() else "new"
+    for name, value in (described(_json(folder / RECIPE)) | found_in(folder, begun)).items():
         setattr(row, name, value)
     return row
 
@@ -200,7 +206,7 @@ def settled(entry: Entry) -> Stage:
     Args:
         entry: As it was last known.
     """
-    begun = (entry.folder / CHECKPOINT).exists()
+    begun = (entry.folder / CHECKPOINT).exists() or entry.status == "running"
     if entry.status in LIVE | {"missing"}:
         return "interrupted" if begun else "new"
     return "closed" if begun and entry.status == "new" else entry.status

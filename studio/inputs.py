@@ -1,6 +1,6 @@
 """Inputs: the files that a recipe names - copied along with a run, and found again when the run has moved.
 
-Knows recipes as JSON data: whatever says `"kind": "file"` has a `path`, in recipes of any kind and version.
+Knows recipes as JSON data: whatever says `"kind": "file"`, or `"records"`, has a `path`, in recipes of any kind and version.
 """
 
 import shutil
@@ -12,6 +12,8 @@ from typing import Any
 from studio.errors import StorageError
 
 FOLDER = "inputs"
+KINDS = ("file", "records")
+"""Of settings that name a file."""
 
 
 def taken_along(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _renamed(data: Any, rename: Callable[[str], str]) -> Any:
     if not isinstance(data, dict):
         return data
     renamed = {name: _renamed(value, rename) for name, value in data.items()}
-    if data.get("kind") == "file" and isinstance(data.get("path"), str):
+    if data.get("kind") in KINDS and isinstance(data.get("path"), str):
         renamed["path"] = rename(data["path"])
     return renamed
 

@@ -324,7 +324,7 @@ class Run:
                 self._take(self._process.line.recv())
         except (EOFError, OSError):
             self._process.process.join(1.0)
-            self._status = Status("lost", f"The worker process {_ending(self._process.process.exitcode)}. Recover to go on from the last checkpoint.")
+            self._status = Status("lost", f"The worker process {ending_of(self._process.process.exitcode)}. Recover to go on from the last checkpoint.")
 
     def _take(self, event: Status | Ready) -> None:
         if isinstance(event, Status):
@@ -379,7 +379,12 @@ def close_all(runs: Iterable[Run]) -> None:
             _spare.pop().end(patience=1.0)
 
 
-def _ending(exitcode: int | None) -> str:
+def ending_of(exitcode: int | None) -> str:
+    """How a process ended, in words that follow its name.
+
+    Args:
+        exitcode: As Python tells it; none for one that is alive.
+    """
     if exitcode is None:
         return "does not answer"
     if exitcode < 0:

@@ -6,6 +6,7 @@ Knows pydantic and must not know any one setting.
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from studio.errors import SettingsError
 
@@ -37,8 +38,18 @@ def explain(problem: ValidationError) -> str:
     sentences = []
     for error in problem.errors():
         where = " > ".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        if message.startswith("Input should be "):
-            message = f"expected {message.removeprefix('Input should be ')}, got {error['input']!r}"
+        message = plainly(error)
         sentences.append(f"{where}: {message}." if where else f"{message[0].upper()}{message[1:]}.")
     return " ".join(sentences)
+
+
+def plainly(error: ErrorDetails) -> str:
+    """What was expected and what came, without saying where.
+
+    Args:
+        error: One of pydantic's findings.
+    """
+    message = error["msg"].removeprefix("Value error, ")
+    if message.startswith("Input should be "):
+        return f"expected {message.removeprefix('Input should be ')}, got {error['input']!r}"
+    return message

@@ -195,7 +195,7 @@ def test_a_visitor_has_so_many_workers_and_no_more(room):
     seat, _, run = here.sit(tmp="1")
     other = here.visitors.admit("bob")
     seat.launch(ASPIRIN, None, "2")
-    with pytest.raises(WorkerError, match="2 runs at work"):
+    with pytest.raises(WorkerError, match="2 runs and studies at work"):
         seat.launch(ASPIRIN, None, "3")
     assert other.launch(ASPIRIN, None, "4"), "others are not concerned"
     run.close()

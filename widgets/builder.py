@@ -48,6 +48,20 @@ def fitting(system: System, view: View) -> View:
     return view.model_copy(update={"resolution": wanted.get(view.resolution, view.resolution)})
 
 
+def first_view(system: System, now: Dynamics | None) -> View:
+    """How a system is seen first: as the one before, less what was said about its atoms.
+
+    Args:
+        system: What is opened.
+        now: What is shown before, if anything is.
+    """
+    view = now.view if now is not None else FIRST_VIEW
+    if now is None or not _same(now.system.source, system.source):
+        fresh = View()
+        view = view.model_copy(update={name: getattr(fresh, name) for name in ("region", "also", "charge", "multiplicity")})
+    return fitting(system, view)
+
+
 def _small(source: Source) -> bool:
     """A small molecule by itself."""
     match source:
@@ -150,7 +164,13 @@ class Builder(Part):
             StudioError: Nothing can be built from this; nothing changes.
         """
         self._say("")
-        settings = {"system": system, "view": self._view(system), "temperature": self.store.temperature, "steps": STEPS, "interval": INTERVAL}
+        settings = {
+            "system": system,
+            "view": first_view(system, self.store.recipe),
+            "temperature": self.store.temperature,
+            "steps": STEPS,
+            "interval": INTERVAL,
+        }
         self._asked, self._said_then = validated(Dynamics, settings), self._said()
         await self.store.open(self._asked, title)
 
@@ -315,15 +335,6 @@ class Builder(Part):
         if self._base is None:
             raise SettingsError("Choose an example first.")
         return self._base, ""
-
-    def _view(self, system: System) -> View:
-        """How a system is seen first: as the one before, less what was said about its atoms."""
-        now = self.store.recipe
-        view = now.view if now is not None else FIRST_VIEW
-        if now is None or not _same(now.system.source, system.source):
-            fresh = View()
-            view = view.model_copy(update={name: getattr(fresh, name) for name in ("region", "also", "charge", "multiplicity")})
-        return fitting(system, view)
 
     def _follow(self) -> None:
         """Another system is shown: remember the one before, and say in the form what is there."""

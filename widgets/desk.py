@@ -80,7 +80,7 @@ class Desk:
         self._clock: Any = None
         self.store.param.watch(self.guard.around(lambda _event: self._follow()), ["run", "player"])
         self.store.param.watch(self.guard.around(lambda event: self._say_refusal(event.new)), "refusal")
-        for listener in (self.store.take, self.viewer.send, self._plot):
+        for listener in (self.store.take, self._look, self._plot):
             self.pump.connect(listener)
 
     def each_tick(self, refresh: Refresh) -> None:
@@ -153,6 +153,11 @@ class Desk:
         self.pump.watch(self.store.source)
         if self.store.player is None:
             self.plots.mark(None)
+
+    def _look(self, frame: Frame) -> None:
+        """Frames move the molecule, unless the view shows something else."""
+        if not self.store.reported:
+            self.viewer.send(frame)
 
     def _plot(self, frame: Frame) -> None:
         """A live frame adds to the lines; one of a recording is only pointed at."""

@@ -14,7 +14,7 @@ from studio.library import Library
 
 PAGE = 50
 """Runs listed at once; more on request."""
-SHORT = {"closed": "can be continued", "interrupted": "interrupted, can go on", "lost": "lost, can be recovered"}
+SHORT = {"waiting": "waits its turn", "closed": "can be continued", "interrupted": "interrupted, can go on", "lost": "lost, can be recovered"}
 """What states are called in a narrow column, where that differs from `WORDS`."""
 Row = dict[str, Any]
 
@@ -179,6 +179,7 @@ def row_of(entry: Entry) -> Row:
         "when": moment(entry.created),
         "picture": _stamp(entry),
         "recorded": entry.frames > 0,
+        "study": not entry.resolution,
     }
 
 
@@ -208,7 +209,7 @@ def seen(entry: Entry) -> str:
     Args:
         entry: The run.
     """
-    return " \u00b7 ".join(text for text in (entry.resolution.upper(), entry.potential) if text) or entry.kind
+    return " \u00b7 ".join(text for text in (entry.resolution.upper() or entry.kind.replace("_", " "), entry.potential) if text)
 
 
 def clock(time_ps: float) -> str:

@@ -52,8 +52,8 @@ class Pulling:
             self.pane.spring_label = effort(frame)
 
     def _begin(self, event: PullEvent) -> None:
-        if self.store.compared:
-            return  # that hand is in another run
+        if self.store.elsewhere:
+            return  # that hand is in another molecule
         self.pane.spring_label = self._obstacle()
         if self.pane.spring_label:
             return

@@ -19,6 +19,7 @@ from studio.account import account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError
 from studio.parcel import KINDS, kind_of, pack
+from studio.questions import offer_of
 from widgets.delivery import Delivery
 from widgets.desk import Desk, Part, css
 from widgets.listing import PAGE, Found, Keeper, Search, clock, size, words_of
@@ -109,8 +110,10 @@ class Runs(Part):
         Raises:
             StudioError: There is no such run, it is open elsewhere, or cannot be read.
         """
-        await asyncio.to_thread(self.keeper.get, number)
-        if self.store.entry is None or self.store.entry.id != number:
+        entry = await asyncio.to_thread(self.keeper.get, number)
+        if offer_of(entry.kind) is not None:
+            self.store.study = number
+        elif self.store.entry is None or self.store.entry.id != number:
             await self.store.reopen(number)
 
     def compare(self) -> None:

@@ -26,6 +26,7 @@ class Cell(TypedDict):
     water: list[int]
     focus: list[int]
     highlight: list[int]
+    tone: int
 
 
 class Scene(TypedDict):
@@ -36,13 +37,14 @@ class Scene(TypedDict):
     cells: list[Cell]
 
 
-def cell_of(structure: Structure, highlight: Iterable[int] = (), label: str = "") -> Cell:
+def cell_of(structure: Structure, highlight: Iterable[int] = (), label: str = "", tone: int = 0) -> Cell:
     """A structure laid out for the eye.
 
     Args:
         structure: What to show, at its own positions.
         highlight: Atom indices that glow.
         label: Its name for people.
+        tone: Which of the colours it has where molecules lie over each other.
     """
     protein, water = structure.atoms_of("protein"), structure.atoms_of("water")
     rest = np.setdiff1d(np.arange(len(structure)), np.concatenate([protein, water]))
@@ -50,7 +52,7 @@ def cell_of(structure: Structure, highlight: Iterable[int] = (), label: str = ""
     focus = rest if rest.size else np.setdiff1d(mobile, water)
     return Cell(
         pdb=_pdb(structure), label=label, protein=_plain(protein), mobile=_plain(np.intersect1d(protein, mobile)),
-        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight),
+        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight), tone=tone,
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ class Stage:
         self._shown: Structure | None = None
         self._deviation = ""
         self._said, self._doubting = "", False
+        self._warned: tuple[int, ...] = ()
+        self._camera: tuple[float, ...] = ()
         self.pulling = Pulling(desk)
         self.viewer.on_pick(self.pick)
         self._connect()
@@ -48,6 +50,7 @@ class Stage:
         watch(guard.around(lambda event: self._show_picks(event.new)), "picks")
         watch(guard.around(lambda _event: self._observe()), "observables")
         watch(guard.around(lambda event: None if event.new else self._leave_board()), "compared")
+        watch(guard.around(lambda event: self._lend() if event.new else self._take_back()), "reported")
         self.desk.alert.param.watch(guard.around(lambda event: None if event.new else self._warn(())), "visible")
         self.desk.each_tick(self._measure)
 
@@ -56,7 +59,7 @@ class Stage:
     def show(self) -> None:
         """Show the present run, with empty plots; while runs are compared, that waits."""
         structure, alert = self.store.structure, self.desk.alert
-        if structure is None or self.store.compared:
+        if structure is None or self.store.elsewhere:
             return
         if self._said and alert.sentence == self._said:
             alert.dismiss()  # it was about the run before
@@ -67,15 +70,16 @@ class Stage:
         self._watch_deviation(structure)
         self._observe()
 
-    def look(self, keep_camera: bool = False) -> None:
+    def look(self, keep_camera: bool = False, camera: Sequence[float] = ()) -> None:
         """Turn the picture to the present run as it is now, also after others were shown in its place.
 
         Args:
             keep_camera: The camera stays.
+            camera: Where it stands, as the view told it; empty for the best view.
         """
         structure, recipe = self.store.now(), self.store.recipe
         if structure is not None and recipe is not None:
-            self.viewer.show(structure, glowing(structure, recipe), keep_camera=keep_camera)
+            self.viewer.show(structure, glowing(structure, recipe), keep_camera=keep_camera, camera=camera)
             self._show_picks(self.store.picks)
 
     def _leave_board(self) -> None:
@@ -84,6 +88,20 @@ class Stage:
             self.show()
         else:
             self.look()
+
+    def _lend(self) -> None:
+        """The view is for something else now; marks of the run are not made there."""
+        self._camera = tuple(self.viewer.pane.camera)
+
+    def _take_back(self) -> None:
+        """The present run as it was seen before; another one, if it was opened meanwhile."""
+        if self.store.compared:
+            return
+        if self._shown is not self.store.structure:
+            self.show()
+        else:
+            self.look(camera=self._camera)
+            self._warn(self._warned)
 
     def _watch_deviation(self, structure: Structure) -> None:
         """How far what it is about has gone from its start is plotted for every run."""
@@ -110,6 +128,8 @@ class Stage:
 
     def _measure(self) -> None:
         """Dashed lines with the values of now."""
+        if self.store.reported:
+            return
         frame, measured = self.store.frame, [each for each in self.store.observables if isinstance(each, Between)]
         picked = self.picked
         if picked is not None and picked.label not in {each.label for each in measured}:
@@ -119,7 +139,9 @@ class Stage:
             self.viewer.pane.measures = measures
 
     def _warn(self, atoms: Sequence[int]) -> None:
-        self.viewer.pane.warned = [int(atom) for atom in atoms]
+        self._warned = tuple(int(atom) for atom in atoms)
+        if not self.store.reported:
+            self.viewer.pane.warned = list(self._warned)
 
     # -- picks ---------------------------------------------------------------------------------------------------------
 
@@ -137,8 +159,8 @@ class Stage:
         Args:
             pick: What the hand did.
         """
-        if self.store.compared:
-            return  # that hand is in another run
+        if self.store.elsewhere:
+            return  # that hand is in another molecule
         with self.desk.guard:
             if pick.remove:
                 self.store.picks = tuple(atom for atom in self.store.picks if atom != pick.atom)
@@ -202,6 +224,8 @@ class Stage:
         self.store.restrain((*self.store.restraints, PositionRestraint(atoms=picks, positions=places, stiffness=stiffness)))
 
     def _show_picks(self, picks: tuple[int, ...]) -> None:
+        if self.store.reported:
+            return
         self.viewer.pane.picked = list(picks)
         self._measure()
 

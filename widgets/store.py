@@ -68,6 +68,8 @@ class Store(param.Parameterized):
     player = param.ClassSelector[Player | None](class_=Player, default=None, doc="The recording that is shown instead of the live run, if it is.")
     picks = param.ClassSelector[tuple[int, ...]](class_=tuple, default=(), doc="Atoms picked in the picture or the drawing, in this order.")
     observables = param.ClassSelector[tuple[Observable, ...]](class_=tuple, default=(), doc="What is measured and plotted.")
+    study = param.Integer(default=0, doc="Number of the study whose report is shown; 0 for none.")
+    reported = param.Boolean(default=False, doc="The 3D view shows what a report is about, instead of the run, which goes on.")
     compared = param.ClassSelector[tuple[int, ...]](class_=tuple, default=(), doc="Numbers of the runs on the compare board; none when it is not shown.")
     shelf = param.Integer(default=0, doc="Counts changes of the library's list that this document made.")
     keep = param.Boolean(default=False, doc="The run goes on when the document is closed.")
@@ -341,6 +343,11 @@ class Store(param.Parameterized):
         """Let somebody else look after the present run, which goes on."""
         place, self._place = self._place, None
         return place
+
+    @property
+    def elsewhere(self) -> bool:
+        """The 3D view shows something else than the present run."""
+        return bool(self.compared) or bool(self.reported)
 
     @property
     def open_runs(self) -> tuple[Run, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from studio.study import Inquiry
 from widgets.builder import Builder
 from widgets.compare import Compare
 from widgets.control import RunControl
@@ -16,7 +17,9 @@ from widgets.header import Header
 from widgets.live import LiveView
 from widgets.picker import RegionPicker
 from widgets.recording import Recording
+from widgets.reporting import Reporting
 from widgets.runs import Runs
+from widgets.studies import Studies
 from widgets.tour import Tour
 
 if TYPE_CHECKING:
@@ -40,10 +43,14 @@ class Studio(Part):
         self.builder, self.picker, self.dial = Builder(self.desk), RegionPicker(self.desk), Dial(self.desk)
         self.live, self.control = LiveView(self.desk), RunControl(self.desk)
         self.runs, self.recording, self.compare = Runs(self.desk), Recording(self.desk), Compare(self.desk, self.store.launch)
+        self.studies = Studies(self.desk, seat.inquire if seat is not None else Inquiry)
+        self.reporting = Reporting(self.desk)
         self.header, self.tour = Header(self.desk, seat), Tour(self.desk)
         self.desk.on_paint(lambda _dark: self._light())
         self.header.on_size(self._light)
         self.store.param.watch(self.guard.around(lambda _event: self._light()), "compared")
+        self.reporting.panel.param.watch(self.guard.around(lambda _event: self._light()), "visible")
+        self.reporting.pane.param.watch(self.guard.around(lambda _event: self._light()), "tall")
         self.header.on_tour(self.tour.start)
         self.panel = self._arrange()
         self._light()
@@ -70,11 +77,11 @@ class Studio(Part):
         right = pn.Column(
             self.compare.table_panel, _fold("Seen as", self.dial.panel, "area-dial"), _fold("ML region", self.picker.panel, "area-region"),
             _fold("Conditions", self.control.conditions), _fold("Held atoms", self.control.restraining, folded=True), _fold("Now", self.control.readouts),
-            _fold("Compare with", self.compare.starts, folded=True), css_classes=["area-right"], **looks,
+            _fold("Studies", self.studies.panel, "area-studies", folded=True), _fold("Compare with", self.compare.starts, folded=True), css_classes=["area-right"], **looks,
         )  # fmt: skip
         self._main = main = pn.Column(
             _area(self.live.panel, "area-live"), _area(self.compare.bar, "area-board"), _area(self.recording.panel, "area-recording"),
-            _area(self.control.transport, "area-control"), _area(self.desk.plots.panel, "area-plots"), css_classes=["area-main"], margin=0,
+            _area(self.control.transport, "area-control"), _area(self.desk.plots.panel, "area-plots"), _area(self.reporting.panel, "area-report"), css_classes=["area-main"], margin=0,
             sizing_mode="stretch_both", stylesheets=css("studio", "large"),
         )  # fmt: skip
         header = _area(self.header.panel, "area-header")
@@ -85,7 +92,8 @@ class Studio(Part):
         """Dark or light, and the size of type, on the outermost layout; all colours follow."""
         size, board = ["large"] if self.header.large else [], ["comparing"] if self.store.compared else []
         self.panel.css_classes = ["studio", "dark" if self.desk.dark else "light", *size, *board]
-        self._main.css_classes = ["area-main", *board]  # the board has a clock of its own
+        reported = ["reporting", *(["tall"] if self.reporting.pane.tall else [])] if self.reporting.panel.visible else []
+        self._main.css_classes = ["area-main", *board, *reported]  # the board has a clock of its own
 
 
 def _area(part: pn.viewable.Viewable, name: str) -> pn.viewable.Viewable:

@@ -139,6 +139,7 @@ class Pane(JSComponent):
 
     cartoon = param.Boolean(default=True, doc="Whether the protein's fold is drawn.")
     water = param.Boolean(default=True, doc="Whether solvent is drawn.")
+    paint = param.Dict(default={}, doc="Colours of places of the first molecule: atoms as `7`, bonds as `3-4`; empty: by element.")
     surface = param.Boolean(default=False, doc="Whether the protein's surface is drawn.")
     hydrogens: Any = param.Selector(
         default="polar", objects=["all", "polar", "none"], doc="Which hydrogens are drawn; `polar` leaves out the protein's others."
@@ -224,30 +225,38 @@ class Viewer:
         """
         self._show([(structure, highlight, "")], keep_camera, camera)
 
-    def show_many(self, molecules: Sequence[tuple[Structure, Iterable[int], str]], *, keep_camera: bool = False, camera: Sequence[float] = ()) -> None:
+    def show_many(
+        self,
+        molecules: Sequence[tuple[Structure, Iterable[int], str]],
+        *,
+        keep_camera: bool = False,
+        camera: Sequence[float] = (),
+        tones: Sequence[int] = (),
+    ) -> None:
         """Show two to four molecules under one camera: side by side, or in one place where `pane.overlay` says so.
 
         Args:
             molecules: Each with the atom indices that glow and its name.
             keep_camera: The camera stays.
             camera: Where the camera stands; empty for the best view of the first.
+            tones: Which of the colours each has in one place; one after the other when left out.
 
         Raises:
             SettingsError: None, or too many.
         """
         if not 1 <= len(molecules) <= MOST_CELLS:
             raise SettingsError(f"{len(molecules)} molecules cannot be shown side by side: choose 1 to {MOST_CELLS}.")
-        self._show(molecules, keep_camera, camera)
+        self._show(molecules, keep_camera, camera, tones)
 
-    def _show(self, molecules: Sequence[tuple[Structure, Iterable[int], str]], keep_camera: bool, camera: Sequence[float]) -> None:
+    def _show(self, molecules: Sequence[tuple[Structure, Iterable[int], str]], keep_camera: bool, camera: Sequence[float], tones: Sequence[int] = ()) -> None:
         self._serial += 1
         self._sizes = [len(structure) for structure, _, _ in molecules]
         for flow in self._flows:
             flow.restart()
         self._let_go()
-        cells = [cell_of(*molecule) for molecule in molecules]
+        cells = [cell_of(*molecule, tone) for molecule, tone in zip(molecules, tones or range(MOST_CELLS), strict=False)]
         placed = {} if keep_camera else {"camera": [float(number) for number in camera]}
-        marks = {"highlight": cells[0]["highlight"], "picked": [], "warned": [], "cuts": [], "measures": [], "marked_cell": 0, "spring_label": ""}
+        marks = {"highlight": cells[0]["highlight"], "paint": {}, "picked": [], "warned": [], "cuts": [], "measures": [], "marked_cell": 0, "spring_label": ""}
         self.pane.param.update(scene=Scene(serial=self._serial, keep=keep_camera, cells=cells), **marks, **placed)
 
     def send(self, frame: Frame, cell: int = 0) -> None:

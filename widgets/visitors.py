@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
+from typing import Protocol, TypeVar
 
 import psutil
 
@@ -19,10 +20,13 @@ from studio.errors import StorageError, StudioError, WorkerError
 from studio.frame import Subscription
 from studio.library import Library
 from studio.messages import State, Status
+from studio.recipes.base import Recipe
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
+from studio.study import Inquiry
 from widgets.broadcast import Broadcast
+from widgets.inquiries import inquiries
 from widgets.limits import Limits
 from widgets.opening import Place
 from widgets.pump import Pump
@@ -37,9 +41,12 @@ LOOK_MS = 2000
 BOOKING_SECONDS = 10.0
 """Wall time between two entries of a kept run in the library's book."""
 TOO_MUCH = (
-    "The run took {:.1f} GB of memory and was ended: this server allows {:g} GB. Choose a smaller system, pocket or ML region; "
+    "The {} took {:.1f} GB of memory and was ended: this server allows {:g} GB. Choose a smaller system, pocket or ML region; "
     "what was recorded until the last checkpoint is kept."
 )
+
+
+G = TypeVar("G", bound="Guest")
 
 
 class GuestRun(Run):
@@ -87,11 +94,27 @@ def resident_gigabytes(pid: int | None) -> float | None:
     return None
 
 
+class Guest(Protocol):
+    """A worker process of a visitor: a run, or a study."""
+
+    folder: Path
+    ended: bool
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker."""
+        ...
+
+    def end(self, reason: str) -> None:
+        """End the worker at once."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Held:
-    """A run and whose it is."""
+    """A run or a study and whose it is."""
 
-    run: GuestRun
+    run: Guest
     owner: str
 
     @property
@@ -187,15 +210,25 @@ class Visitors:
         """
         end = monotonic() + PATIENCE
         while True:
-            with self._lock:
-                objection = self._objection(owner, folder)
-                if not objection:
-                    run = self._launch(recipe, structure, folder)
-                    self._held.append(Held(run, owner))
-                    return run
-            if monotonic() > end:
-                raise WorkerError(objection)
+            try:
+                return self._begin(owner, folder, lambda: self._launch(recipe, structure, folder))
+            except WorkerError:
+                if monotonic() > end:
+                    raise
             sleep(0.1)
+
+    def inquire(self, owner: str, recipe: Recipe, folder: Path) -> Inquiry:
+        """A worker for a study of a visitor. Never waits.
+
+        Args:
+            owner: Whose.
+            recipe: What is asked.
+            folder: Where it is kept.
+
+        Raises:
+            WorkerError: The visitor has as many workers as are allowed.
+        """
+        return self._begin(owner, folder, lambda: Inquiry(recipe, folder))
 
     def keep(self, kept: Kept) -> None:
         """Let a run go on; the oldest end where too many do.
@@ -217,13 +250,14 @@ class Visitors:
 
     def look(self) -> None:
         """End the runs that take too much memory, hear the kept ones. Call it every `LOOK_MS`; never waits."""
+        inquiries.look()
         with self._lock:
             self._held = [held for held in self._held if not held.run.ended]
             runs = [held.run for held in self._held]
         for run in runs:
             gigabytes = resident_gigabytes(run.pid)
             if gigabytes is not None and gigabytes > self.limits.gigabytes:
-                run.end(TOO_MUCH.format(gigabytes, self.limits.gigabytes))
+                run.end(TOO_MUCH.format("study" if isinstance(run, Inquiry) else "run", gigabytes, self.limits.gigabytes))
         for kept in [kept for kept in tuple(self.kept) if not kept.look()]:
             if self.let_go(kept):
                 self.end(kept)
@@ -270,6 +304,7 @@ class Visitors:
 
     def close(self) -> None:
         """End all workers at once, and wait for them; they write a last checkpoint."""
+        inquiries.close()
         for seat in self.seats:
             seat.close()
         for kept in self.kept:
@@ -279,13 +314,23 @@ class Visitors:
         while monotonic() < end and not all(held.run.ended for held in self._held):
             sleep(0.05)
 
+    def _begin(self, owner: str, folder: Path, make: Callable[[], G]) -> G:
+        """A worker, if there is room for it."""
+        with self._lock:
+            objection = self._objection(owner, folder)
+            if objection:
+                raise WorkerError(objection)
+            worker = make()
+            self._held.append(Held(worker, owner))
+            return worker
+
     def _objection(self, owner: str, folder: Path) -> str:
         """Why a visitor cannot have another worker now; empty when nothing speaks against it."""
         alive = [held for held in self._held if held.alive]
         if any(held.run.folder == folder for held in alive):
             return "This run is open in another window. Close it there, or duplicate it and go on with the copy."
         if sum(held.owner == owner for held in alive) >= self.limits.runs:
-            return f"You have {self.limits.runs} runs at work, as many as this server allows. Close a window, or end a run that was kept, and try again."
+            return f"You have {self.limits.runs} runs and studies at work, as many as this server allows. Close a window, or end a run that was kept, and try again."
         return ""
 
 
@@ -342,6 +387,21 @@ class Seat:
         if self._store is not None and self.limits.library_megabytes is not None:
             self._store.library.check_room(self.owner, self.limits.library_megabytes)
         return self._visitors.start(self.owner, recipe, structure, folder)
+
+    def inquire(self, recipe: Recipe, folder: Path) -> Inquiry:
+        """A worker for a study within the limits.
+
+        Args:
+            recipe: What is asked.
+            folder: Where it is kept.
+
+        Raises:
+            WorkerError: Too many workers.
+            StorageError: What this visitor has kept takes too much room.
+        """
+        if self._store is not None and self.limits.library_megabytes is not None:
+            self._store.library.check_room(self.owner, self.limits.library_megabytes)
+        return self._visitors.inquire(self.owner, recipe, folder)
 
     def take_upload(self, megabytes: float) -> None:
         """Count an uploaded file, before it is kept.

@@ -1,7 +1,7 @@
 // The list of runs: rows that stay where they are while their words change, a menu, dialogs, and files that arrive in pieces.
 // It knows numbers and words and must not know what a run is.
 //
-//   properties in   rows [{id, title, note, seen, time, state, words, when, picture, recorded}], present {id, state, words, time}, chosen,
+//   properties in   rows [{id, title, note, seen, time, state, words, when, picture, recorded, study}], present {id, state, words, time}, chosen,
 //                   binned, bin_size, more, summary, hint, problem, toast {text, undo}, kinds [{name, title, meaning}], progress {text, fraction}
 //   messages in     {type: "picture", id, stamp, png} | {type: "about", id, sections: [{title, rows}]} | {type: "piece", number, name, data, last}
 //   messages out    {type: "open" | "duplicate" | "delete" | "restore" | "about", id} | {type: "name", id, title, note} | {type: "take", id, kind}
@@ -73,9 +73,10 @@ class Row {
     this.note.hidden = !this.note.textContent;
     this.root.className = `run ${state}${here ? " here" : ""}`;
     this.open.disabled = lost || binned;
-    this.open.title = lost || binned ? "" : here ? "This run is on screen." : "Shows the run where it ended.";
+    this.open.title = lost || binned ? "" : here ? "This run is on screen." : data.study ? "Shows what the study found." : "Shows the run where it ended.";
     here ? this.open.setAttribute("aria-current", "true") : this.open.removeAttribute("aria-current");
-    this.check.hidden = binned || lost;
+    this.check.hidden = binned || lost || data.study;
+    this.root.classList.toggle("study", data.study);
     this.more.hidden = binned || lost;
     this.back.hidden = !binned;
     this.remove.hidden = binned || !lost;

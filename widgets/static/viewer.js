@@ -1,7 +1,7 @@
 // The live 3D view, part 6 of 6: one NGL stage that shows one molecule, or a few side by side, and moves atoms when a frame arrives.
 //
 // It knows how to draw and must not know what is simulated. Protocol over Panel's channel; lengths in angstrom, atoms count from 0:
-//   properties in   scene {serial, keep, cells: [{pdb, label, focus, ligand, protein, mobile, water, highlight}]}, and the parameters of `Pane`
+//   properties in   scene {serial, keep, cells: [{pdb, label, focus, ligand, protein, mobile, water, highlight, tone}]}, and the parameters of `Pane`
 //   both ways       camera: the orientation, 16 numbers, told when it has rested; mode: Escape goes back to "look"
 //   messages in     {type: "frame", number, serial, cell, positions: float32 bytes} | {type: "centre", atoms, cell}
 //                   {type: "snapshot", id, width, transparent} | {type: "ngl", text}
@@ -59,7 +59,7 @@ class View {
 
   overlayColour(k) {
     const colours = OVERLAY_COLOURS[this.host.get("dark") ? "dark" : "light"];
-    return colours[k % colours.length];
+    return colours[this.cells[k].scene.tone % colours.length];
   }
 
   light() {
@@ -238,7 +238,7 @@ class View {
     watch(["picked", "cuts", "measures", "labels"], () => this.marks.renew());
     watch(["marked_cell"], () => this.draw());
     watch(["spring_label"], () => this.marks.pull && this.marks.renew());
-    watch(["dark", "accent", "overlay", "cartoon", "look", "water", "surface", "hydrogens"], () => this.restyle());
+    watch(["dark", "accent", "overlay", "paint", "cartoon", "look", "water", "surface", "hydrogens"], () => this.restyle());
     watch(["mode"], () => dress(this.parts.box, host));
     watch(["camera"], () => this.cameraSet());
     host.on("frame", (message) => this.take(message));

@@ -9,16 +9,32 @@ const OVERLAY_COLOURS = { dark: ["#e69f00", "#1fb487", "#56b4e9", "#d98bb5"], li
 const HIDDEN = { all: "", polar: "", none: " and not hydrogen" };
 const HIDDEN_IN_PROTEIN = { all: "", polar: " and (not hydrogen or polarh)", none: " and not hydrogen" };
 const FOCUS = { "ball+stick": { radius: 0.17, aspectRatio: 1.8, multipleBond: "symmetric" }, licorice: { radius: 0.2 }, spacefill: {} };
+const STOUT = { radius: 0.24, aspectRatio: 1.35 }; // bonds that are to be seen for their colours
 const REACH = { "ball+stick": 0.45, licorice: 0.4, spacefill: 1.5, line: 0.4, cartoon: 0.9 }; // angstrom around an atom that count as its own
 
 /** Atom indices as an NGL selection; ranges of none select none. */
 const atoms = (indices, but = "") => (indices?.length ? `@${indices.join(",")}${but && ` and (${but.replace(/^ and /, "")})`}` : "none");
 const element = (carbon) => ({ colorScheme: "element", colorValue: carbon });
+/** Colours by place, {"7": "#e69f00", "3-4": ...}, over a way to colour the rest; NGL asks for atoms and for halves of bonds. */
+function painted(NGL, paint, rest) {
+  const known = (name) => (name in paint ? parseInt(paint[name].slice(1), 16) : null);
+  const scheme = NGL.ColormakerRegistry.addScheme(function (parameters) {
+    const plainly = NGL.ColormakerRegistry.getScheme({ ...parameters, scheme: rest.colorScheme, value: new NGL.Color(rest.colorValue).getHex() });
+    this.atomColor = (atom) => known(String(atom.index)) ?? plainly.atomColor(atom);
+    this.bondColor = (bond, fromTo) => {
+      const [one, other] = [bond.atomIndex1, bond.atomIndex2];
+      const end = bond.structure.getAtomProxy(fromTo ? one : other);
+      return known(`${Math.min(one, other)}-${Math.max(one, other)}`) ?? this.atomColor(end);
+    };
+  });
+  return { colorScheme: scheme };
+}
+
 const plain = (colour) => ({ colorScheme: "uniform", colorValue: colour });
 
 class Cell {
   constructor(view, scene, index) {
-    Object.assign(this, { view, scene, index, component: null, looks: {}, reach: null });
+    Object.assign(this, { view, scene, index, component: null, looks: {}, reach: null, schemes: [] });
   }
 
   async load() {
@@ -49,25 +65,40 @@ class Cell {
     return `${proxy.element} ${proxy.atomname} of ${proxy.resname} ${proxy.chainname}${proxy.resno}${proxy.inscode ?? ""} (atom ${atom + 1})`;
   }
 
+  /** A way to colour atoms, under the colours that a report gives to some of them. */
+  coloured(rest) {
+    if (!this.paint) return rest;
+    const look = painted(this.view.NGL, this.paint, rest);
+    this.schemes.push(look.colorScheme);
+    return look;
+  }
+
+  /** The colours that a report gives to places of this molecule; none without. */
+  get paint() {
+    const paint = this.index === 0 ? this.view.host.get("paint") : {};
+    return Object.keys(paint).length ? paint : null;
+  }
+
   /** Say for every kind of atom how it looks. */
   draw() {
     const { scene, view } = this, { host, theme } = view;
-    const own = view.overlaid ? view.overlayColour(this.index) : null;
+    const own = view.overlaid && !this.paint ? view.overlayColour(this.index) : null; // two meanings of colour at once cannot be read
     const [look, hydrogens] = [host.get("look"), host.get("hydrogens")];
     const alone = !scene.ligand.length && look !== "auto"; // without a ligand, the focus itself takes the look
     this.component.removeAllRepresentations();
+    for (const scheme of this.schemes.splice(0)) view.NGL.ColormakerRegistry.removeScheme(scheme);
     Object.assign(this, { looks: {}, reach: new Float32Array(this.size) });
     if (host.get("cartoon")) {
-      this.add("cartoon", "cartoon", atoms(scene.protein), { ...plain(own ?? theme.cartoon), quality: "low", radiusScale: 0.6, aspectRatio: 4.5 }, atoms(scene.protein, ".CA"));
+      this.add("cartoon", "cartoon", atoms(scene.protein), { ...this.coloured(plain(own ?? theme.cartoon)), quality: "low", radiusScale: 0.6, aspectRatio: 4.5 }, atoms(scene.protein, ".CA"));
     }
     if (!alone) {
       const kind = scene.mobile.length > 1500 ? "line" : "licorice";
-      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...element(own ?? theme.carbon), radius: 0.13 });
+      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...this.coloured(element(own ?? theme.carbon)), radius: 0.13 });
     }
     if (host.get("water")) this.add("water", "line", atoms(scene.water, HIDDEN[hydrogens]), plain(theme.water));
     const shown = alone ? scene.focus : scene.ligand;
     const kind = look === "auto" ? "ball+stick" : look;
-    this.add("ligand", kind, atoms(shown, HIDDEN[hydrogens]), { ...element(own ?? theme.ligand), ...FOCUS[kind] });
+    this.add("ligand", kind, atoms(shown, HIDDEN[hydrogens]), { ...this.coloured(element(own ?? theme.ligand)), ...FOCUS[kind], ...(this.paint && kind === "ball+stick" ? STOUT : {}) });
     this.drawSurface();
     this.outline();
   }
@@ -96,7 +127,7 @@ class Cell {
   outline() {
     const { host, theme } = this.view, marked = host.get("marked_cell") === this.index, full = host.get("look") === "spacefill";
     const glow = this.index === 0 ? host.get("highlight") : this.scene.highlight;
-    const outlines = { glow: [glow, host.get("accent"), 0.34], warned: [marked ? host.get("warned") : [], theme.warned, 0.42] };
+    const outlines = { glow: [glow, host.get("accent"), this.paint ? 0.46 : 0.34], warned: [marked ? host.get("warned") : [], theme.warned, 0.42] };
     for (const [name, [indices, colour, radius]] of Object.entries(outlines)) {
       this.remove(name);
       const shape = full ? { radiusScale: 0.8 + radius } : { radius, multipleBond: "off", radialSegments: 12 };

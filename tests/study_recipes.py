@@ -1,0 +1,133 @@
+"""Small studies for tests of what starts, shows and keeps them: one that counts, one that breaks, one that measures strain."""
+
+import json
+from pathlib import Path
+from time import sleep
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from studio.errors import StoppedError
+from studio.files import write_whole
+from studio.frame import Frame
+from studio.io import store
+from studio.recipes.base import Recipe, Study
+from studio.recipes.strain_series import Records, Series
+from studio.recorder import STRUCTURE
+from studio.region import AnyRegion, Focus
+from studio.report import Bars, Group, Painted, Report, Shape, Table, Target
+from studio.result import Failure, Result, versions
+from studio.strain import StrainProtocol
+from studio.system import System
+
+
+class Tempo(BaseModel):
+    """How it counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: Annotated[float, Field(title="Seconds a part", description="Wall time that each part takes, s.", ge=0.0, le=10.0)] = 0.02
+    hidden: int = 3
+
+
+class Counting(Recipe):
+    """Counts, a file for each number, and says what it saw; resumes where it was."""
+
+    resumes: ClassVar[bool] = True
+    study: ClassVar[Study | None] = Study("Count", "Counts up to a number, in no time.", "system")
+
+    kind: Literal["counting"] = "counting"
+    version: Literal[1] = 1
+    system: System
+    ligand: AnyRegion = Focus()
+    parts: Annotated[int, Field(title="Parts", description="How far to count.", ge=1, le=1000)] = 5
+    potentials: Annotated[tuple[str, ...], Field(title="Potentials", description="Who counts.", min_length=1)] = ("mm",)
+    medium: Literal["gas", "water"] = Field(default="gas", title="Medium", description="In what.")
+    aloud: bool = Field(default=True, title="Aloud", description="Say each number.")
+    bonds: tuple[int, ...] = Field(default=(), title="Bonds", description="Which ones, with commas.")
+    most: float | None = Field(default=None, title="At most, kcal/mol", description="Empty for no limit.", gt=0.0)
+    tempo: Tempo = Tempo(seconds=0.05)
+
+    def run(self, structure=None, on_frame=None, progress=None, folder=None):
+        molecule = structure or self.system.prepare()
+        if folder:
+            store.save(molecule, folder / STRUCTURE)
+        frame, done = Frame(0, 0.0, molecule.positions.astype(np.float32)), 0
+        for number in range(self.parts):
+            part = folder / f"part-{number}" if folder else None
+            if part is None or not part.exists():
+                if on_frame and on_frame(frame) is False:
+                    return Result(json.loads(self.to_json()), failure=Failure.from_error(StoppedError(f"Stopped after {done} parts.")))
+                sleep(self.tempo.seconds)
+                if part:
+                    write_whole(part, b"done")
+            done += 1
+            if progress:
+                progress(done / self.parts, f"Counting {done} of {self.parts}")
+        values, arrays = {"parts": float(done)}, {"squares": np.arange(done) ** 2.0}
+        return Result(json.loads(self.to_json()), values, arrays, versions(), ("Counted by a test.",))
+
+    def report(self, result, molecule=None):
+        names = tuple(f"part {k}" for k in range(len(result.arrays["squares"])))
+        targets = tuple(Target(atoms=(k % len(molecule),), shape="turned" if k == 1 else "") for k in range(len(names)))
+        bars = Bars("Squares", "square", names, (Group("mm", tuple(result.arrays["squares"].tolist())),), targets=targets)
+        turned = Shape("turned", molecule.positions @ np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
+        painted = Painted("square by bond", tuple(map(tuple, molecule.bonds[:3].tolist())), (0.0, 1.0, 4.0))
+        table = Table("Parts", ("part", "square"), tuple(zip(names, result.arrays["squares"].tolist(), strict=True)), targets)
+        shapes = (Shape("pose", molecule.positions, shown=True), turned)
+        return Report(f"There are {len(names)} parts.", (bars, table), molecule, shapes, (painted,), result.notes)
+
+
+class Broken(Recipe):
+    """Raises what nobody foresaw."""
+
+    study: ClassVar[Study | None] = Study("Break", "Does not work.", "system")
+
+    kind: Literal["broken"] = "broken"
+    version: Literal[1] = 1
+    system: System
+
+    def run(self, structure=None, on_frame=None, progress=None):
+        raise ZeroDivisionError("by a test")
+
+
+class Deaf(Counting):
+    """Does not listen when it is told to stop."""
+
+    kind: Literal["deaf"] = "deaf"
+
+    def run(self, structure=None, on_frame=None, progress=None, folder=None):
+        return super().run(structure, None, progress, folder)
+
+
+class Several(Recipe):
+    """About a series."""
+
+    study: ClassVar[Study | None] = Study("Count a series", "Counts ligands.", "series")
+
+    kind: Literal["several"] = "several"
+    version: Literal[1] = 1
+    source: Annotated[Records | Series, Field(discriminator="kind")]
+    protocol: StrainProtocol = StrainProtocol()
+
+    def run(self, structure=None, on_frame=None, progress=None):
+        count = len(self.source.systems())
+        return Result(json.loads(self.to_json()), {"ligands": float(count)})
+
+
+class Looking(Recipe):
+    """About a recording."""
+
+    study: ClassVar[Study | None] = Study("Look back", "Counts frames.", "recording")
+
+    kind: Literal["looking"] = "looking"
+    version: Literal[1] = 1
+    recording: str
+
+    def run(self, structure=None, on_frame=None, progress=None):
+        return Result(json.loads(self.to_json()), {"files": float(len(list(Path(self.recording).iterdir())))})
+
+
+ALL = {each.model_fields["kind"].default: f"tests.study_recipes:{each.__name__}" for each in (Counting, Broken, Deaf, Several, Looking)}
+"""Entry points."""
