@@ -1,0 +1,227 @@
+"""End-state correction: what a free energy or an ensemble by MM becomes when a network describes the ligand."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from studio.conformers import rotatable
+from studio.errors import SettingsError, StudioError
+from studio.files import storage, write_whole
+from studio.hybrid.view import Progress
+from studio.internal import torsion_angles
+from studio.io import store
+from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.correction_leg import Estimated, Leg, Watch
+from studio.recipes.correction_report import report
+from studio.recorder import RECIPE, STRUCTURE
+from studio.region import AnyRegion, Focus
+from studio.report import Report
+from studio.result import Failure, Result, versions
+from studio.structure import Structure
+from studio.units import BOLTZMANN, KJ_PER_KCAL
+
+HELD = (
+    "The run held bonds to hydrogen at their MM lengths, in the windows they are free: what lifting them costs is not in the correction, "
+    "and cancels between two runs of the same ligand."
+)
+ROUNDED = "Recorded frames are stored to 0.001 nm, which blurs their brackets by about {blur:.1f} kcal/mol: the windows are not affected."
+
+
+class EndStateCorrection(Recipe):
+    """MM to NNP/MM, of one run or of the difference between two.
+
+    Args:
+        recording: Folder of an MM run.
+        other: Folder of a second one, whose correction is subtracted.
+        ligand: What the network describes.
+        potential: Registered name of the network.
+        lambdas: Where it is sampled, from 0 (MM) to 1 (NNP/MM).
+        picoseconds: Length of each of these windows; 0 for none.
+        frames: At most so many frames of the run are asked.
+        seed: Random seed of the windows.
+    """
+
+    resumes: ClassVar[bool] = True
+    study: ClassVar[Study] = Study(
+        "From MM to a network: end-state correction",
+        "What the free energy and the shapes of a recorded MM run become when a network describes the ligand. A minute by reweighting, ten and more with "
+        "sampling in between; no number is given where the two do not overlap.",
+        "recording",
+    )
+
+    kind: Literal["end_state_correction"] = "end_state_correction"
+    version: Literal[1] = 1
+    recording: Annotated[str, Field(title="Run", description="A recorded run by MM, such as of the ligand in its protein.")]
+    other: Annotated[
+        str,
+        Field(title="Run to subtract", description="For binding: folder of a recorded MM run of the same ligand in water. Left empty, one run is corrected."),
+    ] = ""
+    ligand: AnyRegion = Focus()
+    potential: Annotated[str, Field(title="Network", description="What describes the ligand in the end.")] = "so3lr"
+    lambdas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    picoseconds: Annotated[
+        float,
+        Field(
+            title="Sampling of each window (ps)",
+            description="Length of the five simulations between MM and NNP/MM. With 0, the recorded run is reweighted and nothing is simulated.",
+            ge=0.0, le=1e5, allow_inf_nan=False,
+        ),
+    ] = 10.0  # fmt: skip
+    frames: Annotated[int, Field(title="Frames of the run", description="At most so many frames are asked, evenly spaced.", ge=10, le=100_000)] = 500
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
+
+    @field_validator("lambdas")
+    @classmethod
+    def _both_ends(cls, lambdas: tuple[float, ...]) -> tuple[float, ...]:
+        if len(lambdas) < 2 or lambdas[0] != 0.0 or lambdas[-1] != 1.0 or sorted(set(lambdas)) != list(lambdas):
+            raise ValueError("lambdas have to rise from 0 to 1, such as 0, 0.5, 1")
+        return lambdas
+
+    def run(
+        self,
+        structure: Structure | None = None,
+        on_frame: OnFrame | None = None,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+    ) -> Result:
+        """Correct; without overlap there are diagnostics and no number.
+
+        `values` has correction_kcal_mol and its error_kcal_mol, where they can be believed: of one run relative to its first structure, of two their
+        difference. For each leg (first, second) `arrays` has LEG_recorded_kj_mol (brackets of the frames), LEG_brackets_kj_mol and LEG_counts (windows),
+        LEG_overlap, LEG_convergence_kcal_mol (5, p), LEG_estimates_kcal_mol (rows of LEG_estimators: value, error, effective samples, believed),
+        LEG_angles_degrees (n, t), LEG_weights (2, n) by MM and by NNP/MM, LEG_torsions.
+
+        Args:
+            structure: Not used: the recording has its own.
+            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
+            progress: Called with a fraction and a sentence.
+            folder: Where finished windows are kept, and found again.
+        """
+        recipe = json.loads(self.to_json())
+        try:
+            places = [place for place in (self.recording, self.other) if place]
+            watches = [Watch(on_frame, progress, index / len(places), (index + 1) / len(places)) for index in range(len(places))]
+            legs = [Leg(self, Path(place), name) for name, place in zip(("first", "second"), places, strict=False)]
+            _check_same(legs)
+            if folder:
+                _open(self, legs[0].structure, folder)
+            for leg, watch in zip(legs, watches, strict=True):
+                leg.measure(folder, watch)
+        except StudioError as problem:
+            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+        return _result(recipe, legs)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """The correction or why there is none, estimates, overlap, brackets, convergence, and angles by both.
+
+        Args:
+            result: Of this recipe.
+            molecule: The first structure of the run.
+        """
+        return report(result, self.lambdas, molecule)
+
+
+def _check_same(legs: Sequence[Leg]) -> None:
+    """Two legs have to be of the same ligand, by the same force field, at the same temperature.
+
+    Raises:
+        SettingsError: They are not.
+    """
+    if len(legs) < 2:
+        return
+    first, second = (leg.part.structure for leg in legs)
+    if len(legs[0].part.hosts) or len(legs[1].part.hosts):
+        raise SettingsError("A binding free energy needs a ligand that is a molecule of its own; here the network describes a part of one.")
+    if _smiles(first) != _smiles(second):
+        raise SettingsError(f"The two runs have different ligands ({len(first)} and {len(second)} atoms): choose two runs of the same one.")
+    if legs[0].temperature != legs[1].temperature:
+        raise SettingsError(f"The two runs have different temperatures: {legs[0].temperature:g} and {legs[1].temperature:g} K.")
+    if legs[0].dynamics.system.forcefield != legs[1].dynamics.system.forcefield:
+        raise SettingsError("The two runs have different force fields, so that their corrections begin at different places.")
+
+
+def _smiles(ligand: Structure) -> str:
+    from rdkit import Chem
+
+    return str(Chem.MolToSmiles(Chem.RemoveHs(ligand.to_rdkit())))
+
+
+def _open(recipe: EndStateCorrection, structure: Structure, folder: Path) -> None:
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
+    store.save(structure, folder / STRUCTURE)
+
+
+def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
+    rows = [leg.estimates() for leg in legs]
+    # the same way for both legs: a recorded run and a window at lambda 0 differ in their bonds to hydrogen
+    way = next((ways[0].name for ways in zip(*rows, strict=True) if not any(row.doubt for row in ways)), "")
+    chosen = [next((row for row in found if row.name == way), None) for found in rows]
+    values: dict[str, float] = {}
+    arrays: dict[str, NDArray[np.generic]] = {"legs": np.array([leg.name for leg in legs], dtype=np.str_)}
+    notes: list[str] = []
+    for leg, found, best in zip(legs, rows, chosen, strict=True):
+        arrays |= {f"{leg.name}_{key}": array for key, array in (_arrays(leg) | _estimates(found)).items()}
+        values[f"{leg.name}_reference_kj_mol"] = leg.reference
+        if best is None:
+            notes += [f"The {leg.name} run, {found[0].name}: {found[0].doubt}"] if found[0].doubt else []
+        else:
+            values |= {f"{leg.name}_correction_kcal_mol": best.value / KJ_PER_KCAL, f"{leg.name}_error_kcal_mol": best.error / KJ_PER_KCAL}
+        if not leg.windows:
+            notes.append(ROUNDED.format(blur=leg.blur / KJ_PER_KCAL))
+    values |= _difference(legs, [best for best in chosen if best])
+    if any(leg.windows for leg in legs):
+        notes.append(HELD)
+    return Result(recipe, values, arrays, versions() | legs[0].provenance | {"temperature_k": f"{legs[0].temperature:g}"}, tuple(notes))
+
+
+def _difference(legs: Sequence[Leg], chosen: Sequence[Estimated]) -> dict[str, float]:
+    """The correction that is reported, kcal/mol; nothing if one leg has none. Each leg is relative to its own bracket, which is put back here."""
+    if len(chosen) < len(legs):
+        return {}
+    signs = (1.0, -1.0) if len(legs) == 2 else (1.0,)
+    back = legs[0].reference - legs[1].reference if len(legs) == 2 else 0.0
+    value = sum(sign * best.value for sign, best in zip(signs, chosen, strict=True)) + back
+    error = float(np.hypot.reduce([best.error for best in chosen]))
+    return {"correction_kcal_mol": value / KJ_PER_KCAL, "error_kcal_mol": error / KJ_PER_KCAL}
+
+
+def _estimates(rows: Sequence[Estimated]) -> dict[str, NDArray[np.generic]]:
+    return {
+        "estimators": np.array([row.name for row in rows], dtype=np.str_), "doubts": np.array([row.doubt for row in rows], dtype=np.str_),
+        "estimates_kcal_mol": np.array([(row.value / KJ_PER_KCAL, row.error / KJ_PER_KCAL) for row in rows]),
+        "support": np.array([row.support for row in rows]),
+    }  # fmt: skip
+
+
+def _arrays(leg: Leg) -> dict[str, NDArray[np.generic]]:
+    """Brackets (less that at the first structure), overlap, convergence, and angles with their weights."""
+    arrays: dict[str, NDArray[np.generic]] = {"recorded_kj_mol": leg.recorded - leg.reference, "weights": leg.weights()} | _angles(leg)
+    if leg.windows is None:
+        return arrays
+    kt = BOLTZMANN * leg.temperature / KJ_PER_KCAL
+    course = leg.windows.convergence()
+    columns = [kt * course.forward, kt * course.forward_errors, kt * course.reverse, kt * course.reverse_errors]
+    columns[0], columns[2] = (column - leg.reference / KJ_PER_KCAL for column in (columns[0], columns[2]))
+    return arrays | {
+        "brackets_kj_mol": np.concatenate(leg.windows.brackets) - leg.reference, "counts": np.array(leg.windows.counts),
+        "overlap": leg.windows.estimate().overlap, "convergence_kcal_mol": np.array([course.fractions, *columns]),
+    }  # fmt: skip
+
+
+def _angles(leg: Leg) -> dict[str, NDArray[np.generic]]:
+    """Torsion angles of a ligand that is a molecule of its own; none of a part of one."""
+    from studio.recipes.strain import torsion_names
+
+    ligand = leg.part.structure
+    torsions = np.zeros((0, 4), dtype=np.int64) if len(leg.part.hosts) or len(ligand.molecules) > 1 else rotatable(ligand)
+    places = np.concatenate(leg.places)
+    angles = np.degrees(torsion_angles(places[:, torsions])) if len(torsions) else np.zeros((len(places), 0))
+    atoms = leg.part.atoms[torsions] if len(torsions) else torsions
+    return {"angles_degrees": angles, "torsions": np.array(torsion_names(ligand, torsions), dtype=np.str_), "torsion_atoms": atoms}
