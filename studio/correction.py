@@ -146,17 +146,20 @@ class Windows:
         return np.outer(self.lambdas, np.concatenate(self.brackets)) / (BOLTZMANN * self.temperature)
 
     def estimate(self) -> Estimate:
-        """MBAR over all windows, kT."""
-        return free_energies(self.reduced, self.counts)
+        """MBAR over all windows, kT; errors are not numbers where windows do not overlap."""
+        with np.errstate(invalid="ignore"):
+            return free_energies(self.reduced, self.counts)
 
     def convergence(self) -> Convergence:
         """The whole difference from growing parts of the samples, kT."""
-        return convergence(self.reduced, self.counts)
+        with np.errstate(invalid="ignore"):
+            return convergence(self.reduced, self.counts)
 
     def bar(self) -> Difference:
         """Both ends alone (Bennett), kT."""
         kt = BOLTZMANN * self.temperature
-        return bar(self.brackets[0] / kt, -self.brackets[-1] / kt)
+        with np.errstate(invalid="ignore"):  # rounding can leave a variance of zero a little negative
+            return bar(self.brackets[0] / kt, -self.brackets[-1] / kt)
 
     def weights(self, estimate: Estimate, lam: float) -> Floats:
         """Weights of all samples in the ensemble of one lambda, (n,), summing to one (Shirts and Chodera 2008, eq. 13).

@@ -23,7 +23,7 @@ from studio.result import Result
 from studio.structure import Structure
 from studio.system import FromSmiles, Implicit, System
 from studio.units import BOLTZMANN
-from tests.hybrid_systems import shaken, water
+from tests.hybrid_systems import evaluate, shaken, water
 
 T = 300.0
 KT = BOLTZMANN * T
@@ -87,19 +87,15 @@ def test_without_overlap_there_is_a_reason_instead_of_a_number() -> None:
 
 
 def test_brackets_are_those_of_the_coupling() -> None:
-    """The batched way gives what dU/dlambda is at a place, also for a region with a cut bond."""
+    """The batched way gives what dU/dlambda is at a place."""
     mm = parametrise(Structure.from_smiles("CCO").join(water(0.5, 0, 0)))
     atoms = Ligand().select(mm.structure)
     part = cap(mm.structure, atoms)
     potential = SO3LR(precision="float64").bind(part.structure, device="cpu")
     model = couple(mm, atoms, potential)
-    places = np.stack([shaken(mm.structure, seed)[part.seen] for seed in range(3)])
-    found = Brackets(mm, part, potential)(places, None)
-    expected = []
-    for seed in range(3):
-        from tests.hybrid_systems import evaluate
-
-        expected.append(evaluate(model.system, shaken(mm.structure, seed), 1.0).energy - evaluate(mm.system, shaken(mm.structure, seed)).energy)
+    shapes = [shaken(mm.structure, seed) for seed in range(3)]
+    expected = [evaluate(model.system, shape, 1.0).energy - evaluate(mm.system, shape).energy for shape in shapes]
+    found = Brackets(mm, part, potential)(np.stack(shapes)[:, part.seen], None)
     np.testing.assert_allclose(found - model.correction.reference, expected, atol=1e-3)
 
 
@@ -140,7 +136,7 @@ def test_reweighting_alone_does_not_simulate_and_refuses_where_too_few_samples_c
 
 
 def test_windows_are_kept_and_stopping_costs_only_the_one_at_work(recorded: Path, tmp_path: Path) -> None:
-    recipe = EndStateCorrection(recording=str(recorded), picoseconds=0.6, lambdas=(0.0, 0.5, 1.0))
+    recipe = EndStateCorrection(recording=str(recorded), potential="mm", picoseconds=0.6, lambdas=(0.0, 0.5, 1.0))
     told = [""]
     watch = {"progress": lambda _, text: told.append(text), "on_frame": lambda _: "lambda 1" not in told[-1]}
     stopped = recipe.run(folder=tmp_path / "out", **watch)

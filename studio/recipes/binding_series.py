@@ -16,9 +16,10 @@ from studio.errors import StudioError
 from studio.files import storage, write_whole
 from studio.hybrid.view import Progress
 from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.crew import Crew
 from studio.recipes.endpoint import EndPointPose
 from studio.recipes.interaction import Interaction
-from studio.recipes.ligands import Complex, Done, Task, check_some, complexes, failures, folder_of, one_after_the_other
+from studio.recipes.ligands import Complex, Done, Task, all_of, check_some, complexes, failures, folder_of
 from studio.recipes.strain_series import Records, Series
 from studio.recorder import RECIPE
 from studio.report import Report
@@ -40,6 +41,7 @@ class _Many(Recipe):
         source: Which ligands, in their poses.
         protein: What they bind to, where the source does not say.
         ph: Protonation of what files left out.
+        crew: Who works on it; the numbers do not depend on that.
     """
 
     resumes: ClassVar[bool] = True
@@ -47,6 +49,7 @@ class _Many(Recipe):
     source: Annotated[Records | Series, Field(discriminator="kind")]
     protein: FromFile | None = Field(default=None, title="Protein", description=_PROTEIN)
     ph: Annotated[float, Field(ge=0.0, le=14.0)] = 7.4
+    crew: Crew = Crew()
 
     def single(self, ligand: Complex) -> Interaction | EndPointPose:
         """The recipe for one ligand.
@@ -200,14 +203,14 @@ def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFram
             if folder:
                 write_whole(folder / TABLE, table(done, columns).encode())
 
-        done, stopped = one_after_the_other(tasks, on_frame, progress, after)
+        done, told = all_of(tasks, recipe.crew, on_frame, progress, after)
         check_some(done)
     except StudioError as problem:
         return Result(data, provenance=versions(), failure=Failure.from_error(problem))
     values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
     arrays = _common(done) | gather(done)
     provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-    return replace(Result(data, values, arrays, provenance), notes=(*failures(done), *([stopped] if stopped else ())))
+    return replace(Result(data, values, arrays, provenance), notes=(*failures(done), *told))
 
 
 def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:

@@ -18,6 +18,7 @@ from studio.io import store
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.correction_leg import Estimated, Leg, Watch
 from studio.recipes.correction_report import report
+from studio.recipes.strain import torsion_names
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
 from studio.report import Report
@@ -30,6 +31,12 @@ HELD = (
     "and cancels between two runs of the same ligand."
 )
 ROUNDED = "Recorded frames are stored to 0.001 nm, which blurs their brackets by about {blur:.1f} kcal/mol: the windows are not affected."
+
+
+FEW = 30
+"""Uncorrelated samples of a window below which its standard error is a guess."""
+DRIFT = 3.0
+"""Halves that are so many standard errors apart say that the windows drift."""
 
 
 class EndStateCorrection(Recipe):
@@ -175,10 +182,32 @@ def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
             values |= {f"{leg.name}_correction_kcal_mol": best.value / KJ_PER_KCAL, f"{leg.name}_error_kcal_mol": best.error / KJ_PER_KCAL}
         if not leg.windows:
             notes.append(ROUNDED.format(blur=leg.blur / KJ_PER_KCAL))
+        notes += _remarks(leg)
     values |= _difference(legs, [best for best in chosen if best])
     if any(leg.windows for leg in legs):
         notes.append(HELD)
     return Result(recipe, values, arrays, versions() | legs[0].provenance | {"temperature_k": f"{legs[0].temperature:g}"}, tuple(notes))
+
+
+def _remarks(leg: Leg) -> list[str]:
+    """What speaks against the windows of a leg: few samples, or halves that disagree."""
+    if leg.windows is None:
+        return []
+    said = []
+    fewest = int(np.argmin(leg.windows.counts))
+    if leg.windows.counts[fewest] < FEW:
+        said.append(
+            f"The window lambda = {leg.windows.lambdas[fewest]:g} of the {leg.name} run has {leg.windows.counts[fewest]} uncorrelated samples: "
+            "its standard error is rough. Sample longer."
+        )
+    course = leg.windows.convergence()
+    half = len(course.fractions) // 2 - 1
+    apart, error = abs(course.forward[half] - course.reverse[half]), float(np.hypot(course.forward_errors[half], course.reverse_errors[half]))
+    if apart > DRIFT * error:
+        said.append(
+            f"Do not trust the {leg.name} run: the first and the last half of its samples are {apart / error:.0f} standard errors apart. Sample longer."
+        )
+    return said
 
 
 def _difference(legs: Sequence[Leg], chosen: Sequence[Estimated]) -> dict[str, float]:
@@ -217,8 +246,6 @@ def _arrays(leg: Leg) -> dict[str, NDArray[np.generic]]:
 
 def _angles(leg: Leg) -> dict[str, NDArray[np.generic]]:
     """Torsion angles of a ligand that is a molecule of its own; none of a part of one."""
-    from studio.recipes.strain import torsion_names
-
     ligand = leg.part.structure
     torsions = np.zeros((0, 4), dtype=np.int64) if len(leg.part.hosts) or len(ligand.molecules) > 1 else rotatable(ligand)
     places = np.concatenate(leg.places)

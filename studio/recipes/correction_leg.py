@@ -138,7 +138,7 @@ class Leg:
             rows.append(Estimated("from the NNP/MM end (window)", back.value, back.error, back.effective, back.doubt))
         found = one_sided(self.recorded, self.temperature)
         rows.append(Estimated(RECORDED, found.value, found.error, found.effective, found.doubt))
-        return [replace(row, value=row.value - self.reference) for row in rows]
+        return [replace(row, value=row.value - self.reference, error=float(np.nan_to_num(row.error))) for row in rows]
 
     def weights(self) -> Floats:
         """Weights of the samples behind `places`, by MM and by NNP/MM, (2, n), each summing to one."""

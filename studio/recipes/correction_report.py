@@ -110,6 +110,7 @@ def _torsions(result: Result, leg: str, of: str, *, shown: bool) -> list[Chart]:
         target = (Target(atoms=atoms),) * BINS if shown else ()
         curves = tuple(Curve(method, middles, tuple((100 * share).tolist()), targets=target) for method, share in zip(("MM", "NNP/MM"), shares, strict=True))
         moved = 50.0 * float(np.abs(shares[1] - shares[0]).sum())
-        note = f"{moved:.0f} % of the molecules are at another angle."
+        chance = 50.0 * float(sum(np.sqrt(share * (1.0 - share) / effective(row)).sum() for share, row in zip(shares, weights, strict=True)))
+        note = f"{moved:.0f} % of the molecules are at another angle; up to {chance:.0f} % would be chance, and more where angles turn slowly."
         found.append((moved, Curves(f"Torsion {name}{of}", "angle (degrees)", "share (% per 10 degrees)", curves, note=note)))
     return [chart for _, chart in sorted(found, key=lambda pair: -pair[0])[:SHOWN]]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -23,7 +23,7 @@ from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.inputs import FOLDER, localised, with_relative_paths
-from studio.recipes.base import OnFrame, Recipe
+from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew, Team, hired
 
 if TYPE_CHECKING:
@@ -43,6 +43,19 @@ _stopped: set[str] = set()
 """Series that are to stop, in a worker."""
 
 
+class Settings(Protocol):
+    """A recipe, as far as it has to travel."""
+
+    def to_json(self) -> str:
+        """The file form."""
+        ...
+
+    @classmethod
+    def model_validate(cls, obj: Any, /) -> Self:
+        """The recipe of some JSON data."""
+        ...
+
+
 class Task(Protocol):
     """One ligand to be done: a frozen dataclass that can be pickled."""
 
@@ -57,7 +70,7 @@ class Task(Protocol):
         ...
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Settings:
         """What to do."""
         ...
 
@@ -329,7 +342,7 @@ def _same(files: Files) -> Files:
     return files
 
 
-def _data(recipe: Recipe) -> dict[str, Any]:
+def _data(recipe: Settings) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(recipe.to_json())
     return data
 

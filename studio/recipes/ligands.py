@@ -1,4 +1,4 @@
-"""Ligands: a recipe done for one ligand of a series after the other, each by itself.
+"""Ligands: a recipe done for the ligands of a series, each by itself.
 
 `measure` does one ligand and can be sent to another process; a ligand that cannot be done has a result that says why. With a
 folder every finished ligand is kept in one of its own, so that a series that was broken off goes on where it was.
@@ -17,8 +17,10 @@ from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.recipes.base import OnFrame
+from studio.recipes.crew import Crew
+from studio.recipes.farm import Harvest, Settings, Trade, spread
 from studio.recipes.strain_series import LIGANDS, Records, Series
-from studio.result import Result, versions
+from studio.result import Failure, Result, versions
 from studio.structure import Structure
 from studio.system import FromFile, FromTarget, System
 
@@ -26,15 +28,11 @@ KEY = "done.json"
 """In the folder of a ligand, written last: what its result was made from."""
 
 
-class Work(Protocol):
+class Work(Settings, Protocol):
     """A recipe for one ligand."""
 
     def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None) -> Result:
         """Do it; see `studio.recipes.base.Resumable`."""
-        ...
-
-    def to_json(self) -> str:
-        """The file form."""
         ...
 
 
@@ -135,7 +133,7 @@ def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | No
     Raises:
         StorageError: The folder cannot be written.
     """
-    known = _kept(task)
+    known = kept(task)
     if known is not None:
         return known
     stopped: list[bool] = []
@@ -148,16 +146,44 @@ def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | No
     result = task.recipe.run(on_frame=look, progress=progress, folder=task.folder)
     if stopped:
         return None
+    done = Done(task, result)
+    keep(task, done)
+    return done
+
+
+def keep(task: Task, done: Done) -> None:
+    """Write a result into the folder of its ligand, where there is one.
+
+    Args:
+        task: The ligand.
+        done: What came out.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
     if task.folder:
         with storage(task.folder):
             task.folder.mkdir(parents=True, exist_ok=True)
-        result.keep(task.folder)
+        done.result.keep(task.folder)
         write_whole(task.folder / KEY, json.dumps({"key": task.key}).encode())
-    return Done(task, result)
 
 
-def _kept(task: Task) -> Done | None:
-    """The result of a ligand that was finished with the same settings, files and versions."""
+def lost(task: Task, reason: str) -> Done:
+    """What is said of a ligand that could not be done.
+
+    Args:
+        task: The ligand.
+        reason: A sentence.
+    """
+    return Done(task, Result(json.loads(task.recipe.to_json()), provenance=versions(), failure=Failure("WorkerError", reason)))
+
+
+def kept(task: Task) -> Done | None:
+    """The result of a ligand that was finished with the same settings, files and versions, or none.
+
+    Args:
+        task: The ligand.
+    """
     if task.folder is None:
         return None
     try:
@@ -167,28 +193,35 @@ def _kept(task: Task) -> Done | None:
         return None
 
 
-def one_after_the_other(
-    tasks: Sequence[Task], on_frame: OnFrame | None, progress: Progress | None, after: Callable[[list[Done]], None]
-) -> tuple[list[Done], str]:
-    """Do all ligands that can be done; a sentence if it was stopped.
+TRADE = Trade(measure, kept, keep, lost)
+"""How one ligand is done, for `farm.spread`."""
+
+
+def all_of(
+    tasks: Sequence[Task], crew: Crew, on_frame: OnFrame | None, progress: Progress | None, after: Callable[[list[Done]], None]
+) -> tuple[list[Done], list[str]]:
+    """Do all ligands that can be done, and give them in the order of the series; with sentences about what happened.
 
     Args:
         tasks: The ligands.
+        crew: Who works.
         on_frame: Called with the pose of the ligand that is worked on; returns False to stop.
         progress: Called with a fraction and a sentence.
         after: Called with all that is done, after each ligand.
 
     Raises:
         StorageError: The folder cannot be written.
+        WorkerError: There are no workers.
     """
     done: list[Done] = []
-    for task in tasks:
-        found = measure(task, on_frame, _part(progress, task, len(tasks)))
-        if found is None:
-            return done, f"Stopped after {len(done)} of {len(tasks)} ligands: what is finished is kept, run it again to go on."
-        done.append(found)
+    harvest = Harvest()
+    for found in spread(TRADE, tasks, crew, on_frame=on_frame, progress=progress, harvest=harvest):
+        done.append(Done(tasks[found.task.index], found.result))  # a far worker has other paths
+        done.sort(key=lambda each: each.task.index)
         after(done)
-    return done, ""
+    if harvest.stopped:
+        harvest.notes.append(f"Stopped after {len(done)} of {len(tasks)} ligands: what is finished is kept, run it again to go on.")
+    return done, harvest.notes
 
 
 def folder_of(folder: Path | None, index: int) -> Path | None:
@@ -222,11 +255,3 @@ def check_some(done: Sequence[Done]) -> None:
     told = failures(done)
     if done and len(told) == len(done):
         raise StudioError(f"None of the {len(done)} ligands could be done. The first: {told[0]}")
-
-
-def _part(progress: Progress | None, task: Task, count: int) -> Progress:
-    def tell(fraction: float, sentence: str) -> None:
-        if progress:
-            progress((task.index + fraction) / count, f"{task.name} ({task.index + 1} of {count}). {sentence}")
-
-    return tell
