@@ -150,7 +150,8 @@ def scanned(potential: Potential, molecule: Structure, torsions: Integers, proto
     if not np.isfinite(grid.energies).any():
         raise SimulationError(f"{bound.card.title} leads this molecule to other bonds at every angle. Check charges and hydrogens, or use another potential.")
     energies = np.where(np.isfinite(grid.energies), grid.energies - grid.energies.min(), np.nan).reshape(grid.shape)
-    return Scanned(torsions, grid.angles, energies, grid.places.reshape(*grid.shape, len(molecule), 3), work.evaluations, dict(bound.provenance), grid.notes)
+    places = grid.places.reshape(*grid.shape, len(molecule), 3)
+    return Scanned(torsions, grid.angles, np.asarray(energies), places, work.evaluations, dict(bound.provenance), grid.notes)
 
 
 class _Grid:
@@ -158,7 +159,7 @@ class _Grid:
 
     def __init__(self, molecule: Structure, torsions: Integers, points: int) -> None:
         self.molecule, self.torsions = molecule, torsions
-        self.angles = -180.0 + 360.0 / points * np.arange(points)
+        self.angles: Floats = -180.0 + 360.0 / points * np.arange(points, dtype=np.float64)
         self.shape = (points,) * len(torsions)
         cells = points ** len(torsions)
         self.energies, self.places = np.full(cells, np.inf), np.zeros((cells, *molecule.positions.shape))
@@ -248,9 +249,7 @@ class _Work:
         found = self._relax(np.concatenate([grid.molecule.positions[None], shapes]), (), self._watch(0.0, 0.2, f"{1 + len(shapes)} shapes"))
         energies = np.where(intact(grid.molecule, found.positions), found.energies, np.nan)
         minima = unique_minima(grid.molecule, found.positions, energies)
-        if not len(minima):
-            return
-        places = [found.positions[row] for row in minima if energies[row] < energies[minima[0]] + WINDOW]
+        places = [found.positions[row] for row in minima if energies[row] < energies[minima[0]] + WINDOW] or [grid.molecule.positions]
         starts = [(cell, grid.turned(place, cell)) for place in places[:FULL] for cell in grid.cells.tolist()]
         for place in places[FULL:]:
             cell, image = grid.folded(grid.nearest(place), place)

@@ -11,6 +11,7 @@ PROMISED = {
     "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
     "strain_of_a_series": ["ejm_31: strain mm", "so3lr", "measured dG -9.5", "bond C", "kcal/mol, "],
     "strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"],
+    "torsion_profile": ["MM describes this torsion badly, SO3LR says", "so3lr  gfn2-xtb", "-180 deg", "angle of the pose: 103 deg"],
     "watch_from_python": ["set 300 K", "set 400 K", "Paused at"],
 }
 

@@ -34,7 +34,9 @@ def report(result: Result, molecule: Structure | None) -> Report:
     """
     names = tuple(map(str, result.arrays["potentials"]))
     charts: list[Chart] = [_by_method(result, names)]
-    charts += [chart(result, names) for chart, key in ((_torsions, "torsion_names"), (_fragments, "fragment_names")) if len(result.arrays.get(key, ()))]
+    if len(result.arrays[f"{names[0]}_torsions_kcal_mol"]):
+        charts.append(_torsions(result, names))
+    charts.append(_fragments(result, names))
     shapes = _shapes(result, names, molecule) if molecule else ()
     charts += [_table(result, names), _conformers(result, names, {shape.name for shape in shapes})]
     return Report(_headline(result, names, molecule), tuple(charts), molecule, shapes, _painted(result, names), _warnings(result, names))

@@ -1,11 +1,11 @@
-"""Benchmarks of strain: a series by our recipe, against the same minimisations one by one with ASE and the calculator of SO3LR's authors."""
+"""Benchmarks of strain: a series by our recipe, against the same minimisations one by one with ASE and the calculator of SO3LR's authors; a torsion scan."""
 
 from collections.abc import Iterator
 from time import perf_counter
 
 import numpy as np
 
-from studio.conformers import conformers
+from studio.conformers import conformers, rotatable
 from studio.io.targets import target
 from studio.potentials.so3lr import SO3LR
 from studio.recipes.crew import Crew, beside
@@ -13,6 +13,7 @@ from studio.recipes.strain_series import Series, StrainSeries, Task
 from studio.result import Result
 from studio.strain import StrainProtocol
 from studio.structure import Floats, Structure
+from studio.torsions import ScanProtocol, scanned
 from studio.units import KJ_PER_EV, KJ_PER_KCAL, NM_PER_ANGSTROM
 from tests.benchmarks.base import Measure, gives
 from tests.reference import so3lr_calculator
@@ -102,3 +103,16 @@ def minimum(ligand: Structure, shape: Floats) -> Floats:
         atoms.info["charge"] = float(ligand.charge)
         BFGS(atoms, logfile=None).run(fmax=PROTOCOL.force_tolerance / KJ_PER_EV * NM_PER_ANGSTROM, steps=PROTOCOL.iterations)
     return np.asarray(atoms.positions * NM_PER_ANGSTROM)
+
+
+@gives("torsion_scan_s")
+def torsion_scan() -> Iterator[Measure]:
+    """24 x 15 degrees of a bond of a drug-like fragment by SO3LR, all passes included; a second fragment warms up."""
+    import torch
+
+    torch.set_num_threads(1)
+    warm, fragment = (Structure.from_smiles(smiles) for smiles in ("CNC(=O)c1ccccc1", "CNC(=O)c1c(Cl)cccc1OC"))
+    scanned(SO3LR(), warm, rotatable(warm)[-1:], ScanProtocol(points=6, conformers=1))
+    begin = perf_counter()
+    scanned(SO3LR(), fragment, rotatable(fragment)[1:2], ScanProtocol())
+    yield Measure("torsion_scan_s", perf_counter() - begin, f"s for 24 angles of {len(fragment)} atoms", 10.0, "value <= 10")
