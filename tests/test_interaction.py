@@ -208,8 +208,9 @@ def test_a_ligand_that_is_bonded_or_alone_is_refused(whole: Structure) -> None:
     alone = Structure.from_smiles("CCO")
     with pytest.raises(StructureError, match="nothing that this ligand could bind to"):
         partners(alone, np.arange(len(alone)))
+    propanol = Structure.from_smiles("CCCO")
+    two = propanol.join(propanol.with_positions(propanol.positions + 0.5))
     with pytest.raises(UnsupportedError, match="Expected one ligand, got 2 molecules of 4, 4 heavy atoms"):
-        two = Structure.from_smiles("CCCO").join(Structure.from_smiles("CCCO").with_positions(Structure.from_smiles("CCCO").positions + 0.5))
         partners(two, np.arange(len(two)))
 
 
