@@ -165,7 +165,7 @@ class EndPointSeries(_Many):
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Result:
-        """Measure all ligands; `arrays` has them in the order of the series: names, each of `COLUMNS`, and measured_dG_kcal_mol.
+        """Measure all ligands; `arrays` has them in the order of the series: names, each of `COLUMNS`, ligand_charge_e, and measured_dG_kcal_mol.
 
         Args:
             structure: Not used: the source has many.
@@ -219,7 +219,7 @@ def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
 
 
 def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-    return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in COLUMNS}
+    return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in (*COLUMNS, "ligand_charge_e")}
 
 
 def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:

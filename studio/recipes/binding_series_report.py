@@ -83,7 +83,11 @@ def ranking_report(recipe: "EndPointSeries", result: Result) -> Report:
         agreement = f" Against experiment: {_agreement(arrays, both)}."
     known = arrays["binding_kcal_mol"][np.isfinite(arrays["binding_kcal_mol"])]
     best = f"{arrays['names'][order[0]]} comes first with {known.min():.1f} kcal/mol, {np.ptp(known):.1f} below the last." if len(known) else ""
-    return Report(f"{len(known)} ligands ranked by end-point energy. {best}{agreement}", tuple(charts), warnings=(*_doubts(known), LEFT_OUT, *result.notes))
+    return Report(
+        f"{len(known)} ligands ranked by end-point energy. {best}{agreement}",
+        tuple(charts),
+        warnings=(*_doubts(known), *_charges(arrays), LEFT_OUT, *result.notes),
+    )
 
 
 def _doubts(energies: NDArray[Any]) -> list[str]:
@@ -97,6 +101,16 @@ def _doubts(energies: NDArray[Any]) -> list[str]:
     elif step < NOISE:
         told[0] += f" Here neighbours are {step:.1f} kcal/mol apart."
     return told
+
+
+def _charges(arrays: Arrays) -> list[str]:
+    """A sentence if the ligands differ in charge."""
+    charges = arrays["ligand_charge_e"]
+    kinds = np.unique(charges[np.isfinite(charges)])
+    if len(kinds) < 2:
+        return []
+    told = ", ".join(f"{(charges == kind).sum()} of {kind:+.0f}" for kind in kinds)
+    return [f"Do not compare ligands of different charge: their polar energies err differently. Here are {told}."]
 
 
 def _ranked(arrays: Arrays, order: NDArray[Any], targets: tuple[Target, ...]) -> Table:

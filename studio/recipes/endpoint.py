@@ -43,6 +43,12 @@ STRAINED = 10
 """Frames at most in which the ligand's strain is measured: it costs some seconds each."""
 SAVED = 5.0
 """Wall time between two savings of what is known, s."""
+CHARGED = (
+    "The ligand has a charge of {:+.0f}: Coulomb and polar energies are large and cancel, and what is left out of the protein shifts their sum by "
+    "some kcal/mol, much alike for ligands of one charge. Do not compare it with ligands of another charge."
+)
+SHORT = 100.0
+"""A recording that covers less says little about how the ligand moves, ps."""
 _HELD = 0.03
 """How far a heavy atom of the ligand may go when a frame is relaxed for its strain, nm."""
 
@@ -147,7 +153,7 @@ class EndPointPose(_Ends):
         progress: Progress | None = None,
         folder: Path | None = None,
     ) -> Result:
-        """Evaluate; `values` has binding_kcal_mol and binding_error_kcal_mol, each of the `TERMS` and strain likewise, and `frames`.
+        """Evaluate; `values` has binding_kcal_mol and binding_error_kcal_mol, each of the `TERMS` and strain likewise, frames, and ligand_charge_e.
 
         `arrays` has binding_kcal_mol (frames,), terms_kcal_mol (frames, 4), strain_kcal_mol (frames,), not a number where it was not
         measured, and ligand_atoms.
@@ -207,7 +213,9 @@ class _Work:
         watch(0.1, f"Force-field parameters of {len(near.structure)} atoms")
         mm = self.source.system.model_copy(update={"surroundings": surroundings}).parametrise(near.structure)
         self.provenance |= {f"mm: {name}": text for name, text in mm.provenance.items()}
-        self.notes.append(f"Evaluated with {len(near.structure)} atoms: the ligand, and what lies within {10 * self.recipe.reach:g} angstrom of it, capped.")
+        self.notes.append(
+            f"Evaluated with {len(near.structure)} atoms: the ligand and residues within {10 * self.recipe.reach:g} angstrom of it, without water and salt."
+        )
         self._frames(Ends(near, mm), cut, places, watch)
         self._strained(share(watch, 0.7, 1.0), places)
 
@@ -309,10 +317,10 @@ class _Work:
         """Values, arrays, provenance and notes."""
         whole, pair = total(self.terms, self.strain), self.source.pair
         columns = {"binding": whole, **dict(zip(TERMS, self.terms.T / KJ_PER_KCAL, strict=True)), "strain": self.strain / KJ_PER_KCAL}
-        values = {"frames": float(len(whole))}
+        values = {"frames": float(len(whole)), "ligand_charge_e": float(pair.structure.formal_charges[pair.ligand].sum())}
         for name, column in columns.items():
             mean = mean_of(column)
-            values |= {f"{name}_{what}kcal_mol": number for what, number in (("", mean.value), ("error_", mean.error)) if np.isfinite(number)}
+            values |= {f"{name}_{what}kcal_mol": float(number) for what, number in (("", mean.value), ("error_", mean.error)) if np.isfinite(number)}
         if "strain_error_kcal_mol" in values and "binding_error_kcal_mol" in values:
             values["binding_error_kcal_mol"] = float(np.hypot(values["binding_error_kcal_mol"], values["strain_error_kcal_mol"]))
         arrays: dict[str, NDArray[np.generic]] = {
@@ -324,5 +332,14 @@ class _Work:
             counts, means, errors = running(whole)
             arrays |= {"running_frames": counts, "running_kcal_mol": means, "running_error_kcal_mol": errors}
             arrays |= {"frame": self.source.numbers, "time_ps": self.source.times}
-            notes = doubts(whole)
+            notes = [*_short(self.source.times), *doubts(whole)]
+        notes += [CHARGED.format(values["ligand_charge_e"])] if values["ligand_charge_e"] else []
         return Result({}, values, arrays, versions() | self.provenance, (*notes, *pair.notes, *self.notes, *pair.structure.notes))
+
+
+def _short(times: Floats) -> list[str]:
+    """A sentence if the frames cover little time, ps."""
+    covered = float(times[-1] - times[0])
+    if covered >= SHORT:
+        return []
+    return [f"The frames cover {covered:.3g} ps: what moves more slowly than that is not in the error. Some hundred picoseconds are usual."]

@@ -50,7 +50,7 @@ class Interaction(Recipe):
     resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Interactions of a pose",
-        "Which residues hold the ligand, and by how much: energies residue by residue, hydrogen bonds, and the pocket as one cluster. About half a minute.",
+        "Which residues hold the ligand, and by how much: energies residue by residue, hydrogen bonds, and the pocket as one cluster. About a minute.",
         "system",
     )
 
@@ -61,7 +61,9 @@ class Interaction(Recipe):
     receptor: System | None = None
     relax: bool = Field(default=True, title="Relax the pose first", description="A short minimisation by MM that takes clashes away; heavy atoms hardly move.")
     potentials: Annotated[tuple[str, ...], Field(max_length=5)] = Field(
-        default=("aimnet2",), title="Networks and xTB", description="Asked besides MM about each residue near the ligand, and about all of them at once."
+        default=("aimnet2", "gfn2-xtb"),
+        title="Networks and xTB",
+        description="Asked besides MM about each residue near the ligand, and about all of them at once.",
     )
     reach: Nanometer = Field(default=0.45, title="Neighbourhood (nm)", description="Residues with a heavy atom this close to the ligand are asked.")
     largest: Annotated[int, Field(ge=10, le=3000)] = 600

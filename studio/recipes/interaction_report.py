@@ -120,7 +120,7 @@ def _totals(values: Mapping[str, float], names: Sequence[str]) -> Table:
     rows += [(name, None, values.get(f"{name}_rows_kcal_mol"), values.get(f"{name}_cluster_kcal_mol")) for name in names]
     about = ""
     if "cluster_atoms" in values:
-        about = f"The cluster has {values['cluster_atoms']:.0f} atoms and the charge {values['cluster_charge_e']:+.0f}. {PLA15}"
+        about = f"The cluster has {values['cluster_atoms']:.0f} atoms, no water, and the charge {values['cluster_charge_e']:+.0f}. {PLA15}"
     return Table("All residues together", ("says", "everything (kcal/mol)", "residues near (kcal/mol)", "as one cluster (kcal/mol)"), tuple(rows), note=about)
 
 

@@ -214,7 +214,7 @@ class _Work:
         values = {"frames": float(len(energies)), "mm_kcal_mol": together.value, "contacts": float(touching.sum(axis=1).mean())}
         values["hydrogen_bonds"] = float(present.sum(axis=1).mean())
         if np.isfinite(together.error):
-            values["mm_error_kcal_mol"] = together.error
+            values["mm_error_kcal_mol"] = float(together.error)
         arrays: dict[str, NDArray[np.generic]] = {
             "rows": np.array([row.name for row in pair.rows], dtype=np.str_), "row_residue": np.array([row.residue for row in pair.rows]),
             "frame": source.numbers, "time_ps": source.times, "frames_kcal_mol": energies, "distances_nm": self.distances, "ligand_atoms": pair.ligand,
