@@ -34,7 +34,6 @@ class TransferEstimate:
         inefficiencies: Sweeps that one of them took, (windows,).
         halves: From the first and from the second half of the samples.
         kt: kT, kcal/mol.
-        travelled: Copies that went all the way from one end of the ladder to the other.
     """
 
     estimate: Estimate
@@ -44,7 +43,6 @@ class TransferEstimate:
     inefficiencies: Floats
     halves: tuple[Difference, Difference]
     kt: float
-    travelled: int
 
     @property
     def difference(self) -> Difference:
@@ -85,7 +83,7 @@ class TransferEstimate:
         return tuple(found)
 
 
-def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, discard: float = 0.2, walkers: Integers | None = None) -> TransferEstimate:
+def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, discard: float = 0.2) -> TransferEstimate:
     """The free energy of the bound end less that of the unbound one.
 
     Args:
@@ -94,7 +92,6 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         unbound: U1, likewise.
         temperature: K.
         discard: Share of the sweeps at the start that is left out as equilibration.
-        walkers: Which copy was in each window, (sweeps, windows).
     """
     count, kt = len(path.windows), BOLTZMANN * temperature
     columns, rates = [], []
@@ -117,7 +114,6 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         np.array(rates),
         (Difference(curve.forward[half], curve.forward_errors[half]), Difference(curve.reverse[half], curve.reverse_errors[half])),
         kt / KJ_PER_KCAL,
-        travelled(walkers) if walkers is not None else 0,
     )
 
 
