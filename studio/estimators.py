@@ -97,7 +97,13 @@ def free_energies(u_kn: Floats, n_k: Sequence[int] | Integers) -> Estimate:
     """
     pymbar = _pymbar()
     with _quiet():
-        mbar = pymbar.MBAR(np.asarray(u_kn, dtype=np.float64), np.asarray(n_k), relative_tolerance=TOLERANCE, maximum_iterations=ITERATIONS, solver_protocol=({"method": "adaptive"},))
+        mbar = pymbar.MBAR(
+            np.asarray(u_kn, dtype=np.float64),
+            np.asarray(n_k),
+            relative_tolerance=TOLERANCE,
+            maximum_iterations=ITERATIONS,
+            solver_protocol=({"method": "adaptive"},),
+        )
         found = mbar.compute_free_energy_differences()
         overlap = np.asarray(mbar.compute_overlap()["matrix"], dtype=np.float64)
         ess = np.asarray(mbar.compute_effective_sample_number(), dtype=np.float64)

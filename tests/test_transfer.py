@@ -262,9 +262,10 @@ def test_a_ligand_outside_its_site_or_on_top_of_it_is_refused() -> None:
     assert len(site.host) == 6
     with pytest.raises(StructureError, match="another frame"):
         binding_site(complexed(away=2.0), guest, 0.5)
+    host = complexed().positions[:18]
+    overlapping = complexed().with_positions(np.vstack([host, host[:6] + 0.01]))
     with pytest.raises(StructureError, match="on top of its host"):
-        overlapping = complexed(away=0.0)
-        binding_site(overlapping.with_positions(np.vstack([overlapping.positions[:18], overlapping.positions[:6] + 0.01])), guest, 0.5)
+        binding_site(overlapping, guest, 0.5)
 
 
 def test_the_way_into_the_bulk_is_far_or_refused() -> None:

@@ -22,7 +22,7 @@ def values_of(found: TransferEstimate, standard: float, sign: float = 1.0) -> tu
     kt, curve = found.kt, found.converging
     profile, errors = found.profile
     neighbours = np.minimum(np.diagonal(found.overlap, 1), np.diagonal(found.overlap, -1))
-    values = {
+    values: dict[str, float] = {
         "dg_kcal_mol": sign * kt * found.difference.value + standard,
         "dg_error_kcal_mol": kt * found.difference.error,
         "dg_site_kcal_mol": sign * kt * found.difference.value,
@@ -40,7 +40,8 @@ def values_of(found: TransferEstimate, standard: float, sign: float = 1.0) -> tu
         "forward_kcal_mol": sign * kt * curve.forward + standard, "forward_error_kcal_mol": kt * curve.forward_errors,
         "reverse_kcal_mol": sign * kt * curve.reverse + standard, "reverse_error_kcal_mol": kt * curve.reverse_errors,
     }  # fmt: skip
-    return values, arrays
+    # What is not known is left out: JSON has no word for it.
+    return {name: value for name, value in values.items() if np.isfinite(value)}, arrays
 
 
 def absolute_report(result: Result, molecule: Structure | None) -> Report:
@@ -51,7 +52,7 @@ def absolute_report(result: Result, molecule: Structure | None) -> Report:
         molecule: Host and ligand.
     """
     values = result.values
-    told = f"{values['dg_kcal_mol']:.1f} ± {values['dg_error_kcal_mol']:.1f} kcal/mol ({_method(result)}, 1 mol/l)"
+    told = f"{values['dg_kcal_mol']:.1f} ± {_error(result)} kcal/mol ({_method(result)}, 1 mol/l)"
     headline = f"Standard free energy of binding: {told}.{_doubt(result)}"
     charts = (_convergence(result, "ΔG of binding"), *_how(result, ("bound", "unbound")), _parts(result))
     return Report(headline, charts, molecule, warnings=_warnings(result))
@@ -66,10 +67,25 @@ def relative_report(result: Result, molecule: Structure | None) -> Report:
     """
     values = result.values
     how = "more weakly" if values["dg_kcal_mol"] > 0 else "more strongly"
-    told = f"by {abs(values['dg_kcal_mol']):.1f} ± {values['dg_error_kcal_mol']:.1f} kcal/mol ({_method(result)})"
+    told = f"by {abs(values['dg_kcal_mol']):.1f} ± {_error(result)} kcal/mol ({_method(result)})"
     headline = f"The second ligand binds {how} than the first one, {told}.{_doubt(result)}"
     charts = (_convergence(result, "ΔΔG of binding, second less first"), *_how(result, ("first bound", "second bound")), _parts(result, relative=True))
     return Report(headline, charts, molecule, warnings=_warnings(result))
+
+
+def _error(result: Result) -> str:
+    error = result.values.get("dg_error_kcal_mol")
+    return "unknown" if error is None else f"{error:.1f}"
+
+
+def _numbers(values: NDArray[Any]) -> tuple[float | None, ...]:
+    """For a chart, none where there is no number."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
+
+
+def _errors(values: NDArray[Any]) -> tuple[float | None, ...]:
+    """Likewise; no errors at all where none is known."""
+    return _numbers(values) if np.isfinite(values).any() else ()
 
 
 def _method(result: Result) -> str:
@@ -94,7 +110,7 @@ def _convergence(result: Result, what: str) -> Curves:
         "samples used (%)",
         f"{what} (kcal/mol)",
         tuple(
-            Curve(name, fractions, tuple(arrays[f"{key}_kcal_mol"].tolist()), tuple(arrays[f"{key}_error_kcal_mol"].tolist()))
+            Curve(name, fractions, _numbers(arrays[f"{key}_kcal_mol"]), _errors(arrays[f"{key}_error_kcal_mol"]))
             for name, key in (("from the first sample on", "forward"), ("from the last one back", "reverse"))
         ),
         lines=(Line(result.values["dg_kcal_mol"], "all samples"),),
@@ -112,7 +128,7 @@ def _how(result: Result, ends: tuple[str, str]) -> tuple[Chart, ...]:
         f"Free energy of each window above the end '{ends[1]}'",
         "kcal/mol",
         (ends[0], *names, ends[1]),
-        (Group("free energy", tuple(profile.tolist()), tuple(errors.tolist())),),
+        (Group("free energy", _numbers(profile), _errors(errors)),),
     )
     overlap = Heat(
         "Overlap of the windows",
@@ -143,12 +159,12 @@ def _parts(result: Result, relative: bool = False) -> Table:
     """What the number is made of."""
     values = result.values
     parts: list[tuple[str | float | None, ...]] = [
-        ("in the site", values["dg_site_kcal_mol"], values["dg_error_kcal_mol"]),
+        ("in the site", values["dg_site_kcal_mol"], values.get("dg_error_kcal_mol")),
         ("standard state (1 mol/l to the site)", values["dg_standard_state_kcal_mol"], None),
     ]
     rows = ([] if relative else parts) + [
-        ("difference, MBAR" if relative else "free energy of binding, MBAR", values["dg_kcal_mol"], values["dg_error_kcal_mol"]),
-        ("the same by BAR, a check", values["dg_bar_kcal_mol"], values["dg_bar_error_kcal_mol"]),
+        ("difference, MBAR" if relative else "free energy of binding, MBAR", values["dg_kcal_mol"], values.get("dg_error_kcal_mol")),
+        ("the same by BAR, a check", values["dg_bar_kcal_mol"], values.get("dg_bar_error_kcal_mol")),
     ]
     note = (
         f"{values['samples']:.0f} uncorrelated samples of {values['sweeps']:.0f} sweeps over {len(result.arrays['lambda'])} windows, "
