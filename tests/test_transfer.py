@@ -14,7 +14,7 @@ from studio.ladder import Ladder
 from studio.potentials.mm import MM
 from studio.structure import Residue, Structure
 from studio.thermostat import Thermostat
-from studio.transfer import DIRECTION, FAR, STRENGTH, Path, Site, SoftCore, Transfer, Window, displacement, one_way, transfer, two_ways
+from studio.transfer import DIRECTION, FAR, STRENGTH, Axis, Path, Site, SoftCore, Transfer, Window, displacement, one_way, transfer, two_ways
 from studio.transfer_estimate import estimated, histogram, travelled
 from studio.transfer_site import binding_site, chosen_ligand
 from studio.units import BOLTZMANN, KJ_PER_KCAL
@@ -47,7 +47,7 @@ def two_atoms(epsilon: float) -> Model:
 
 
 def moved(model: Model, guest: np.ndarray, path: Path, site: Site | None = None) -> Transfer:
-    return transfer(model, [(guest, np.array([FAR, 0.0, 0.0]))], path, [site.force(False)] if site else [])
+    return transfer(model, [(guest, np.array([FAR, 0.0, 0.0]))], path, site.forces(False) if site else [])
 
 
 def energies(found: Transfer, positions: np.ndarray, direction: int, strength: float) -> tuple[float, float, float, np.ndarray]:
@@ -228,6 +228,44 @@ def test_halves_that_disagree_are_doubted() -> None:
     assert any("first and the second half" in doubt for doubt in doubts)
 
 
+def test_copies_that_never_change_sides_are_doubted() -> None:
+    """Two basins that no copy crosses: overlap and error look well, the number is what the start made it."""
+    path, random = one_way(4), np.random.default_rng(0)
+    bound = random.normal(-10, 2, (400, 4))
+    stuck, free = np.tile(np.arange(4), (400, 1)), random.permuted(np.tile(np.arange(4), (400, 1)), axis=1)
+    assert (travelled(stuck), travelled(free)) == (0, 4)
+    kinds = [estimated(path, bound, np.zeros_like(bound), WARM, walkers=walkers).doubts for walkers in (stuck, free)]
+    assert "0 copies" in kinds[0][0]
+    assert kinds[1] == ()
+
+
+def test_a_tilted_axis_has_its_share_of_orientations_and_its_force_holds() -> None:
+    axis, t = Axis(((2,), (3,)), ((0,), (1,)), np.radians(30)), np.linspace(0, np.pi / 2, 90001)
+    share = np.trapezoid(np.exp(-0.5 * 500 * np.maximum(0, t - np.radians(30)) ** 2 / (BOLTZMANN * WARM)) * np.sin(t), t)
+    assert axis.share(WARM) == pytest.approx(share, rel=1e-5)
+    assert 1 - np.cos(np.radians(30)) < share < 1 - np.cos(np.radians(40))
+    system = openmm.System()
+    for _ in range(4):
+        system.addParticle(12.0)
+    system.addForce(axis.force(False))
+    for angle, expected in ((0, 0.0), (29, 0.0), (50, 20.0), (130, 20.0), (180, 0.0), (160, 0.0)):
+        turned = [[0, 0, 0.1 * np.cos(np.radians(angle))], [0, 0, 0]]
+        turned[0][0] = 0.1 * np.sin(np.radians(angle))
+        energy = evaluate(system, np.array([[0, 0, 0], [0, 0, 1.0], [0, 0, 0], turned[0]], dtype=float)).energy
+        assert energy == pytest.approx(0.5 * 500 * np.radians(expected) ** 2, rel=1e-4, abs=1e-9), angle
+
+
+def test_the_axis_of_a_pose_is_its_long_one() -> None:
+    structure = complexed("c1ccccc1", "CCCCC", 0.4)
+    guest = np.arange(12, len(structure))
+    site, _ = binding_site(structure, guest, 0.2, tilt=30.0)
+    assert site.axis is not None
+    names = {structure.names[i] for end in site.axis.ligand for i in end}
+    assert {"C1", "C5"} <= names
+    assert site.standard_state(WARM) > Site(site.ligand, site.host, site.radius).standard_state(WARM)
+    assert binding_site(structure, guest, 0.2)[0].axis is None
+
+
 def test_histograms_are_densities() -> None:
     gaps = np.random.default_rng(0).normal(-50, 20, (100, 4))
     centres, densities = histogram(one_way(4), gaps, np.zeros_like(gaps))
@@ -257,7 +295,7 @@ def test_the_guest_is_the_smaller_molecule_and_what_is_no_ligand_is_refused() ->
 def test_a_ligand_outside_its_site_or_on_top_of_it_is_refused() -> None:
     guest = np.arange(18, 24)
     site, told = binding_site(complexed(away=0.5), guest, 0.5)
-    assert site.radius == pytest.approx(0.8, abs=0.05)
+    assert site.radius == pytest.approx(0.65, abs=0.05)
     assert "radius" in told[0]
     assert len(site.host) == 6
     with pytest.raises(StructureError, match="another frame"):

@@ -32,10 +32,10 @@ from studio.structure import Integers, Structure
 from studio.system import Source, System
 from studio.thermostat import Thermostat
 from studio.transfer import Site, Transfer, displacement, one_way, transfer, two_ways
-from studio.transfer_estimate import estimated, histogram, travelled
+from studio.transfer_estimate import estimated, histogram
 from studio.transfer_pair import paired
 from studio.transfer_site import binding_site, chosen_ligand
-from studio.units import KJ_PER_KCAL, Kelvin, Nanometer
+from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
 
 SAMPLES = "windows.npz"
 """In the folder: all samples, and where every copy is."""
@@ -43,6 +43,8 @@ SAVING_SECONDS = 10.0
 """Wall time between two savings, at least."""
 FEWEST = 10
 """Sweeps without which there is no estimate."""
+LEANING = 0.5
+"""Energy of the walls at the bound end from which on it is told, kT."""
 HEAVY = 3.0
 """Mass of hydrogens, Da, from which on steps of 4 fs are safe where bonds to them are held."""
 
@@ -70,7 +72,7 @@ class _FreeEnergy(Recipe):
     windows: Annotated[
         int,
         Field(ge=4, le=64, title="Windows", description="Steps on the way from bound to unbound. Neighbours must overlap: take more where they do not."),
-    ] = 16
+    ] = 12
     temperature: Annotated[Kelvin, Field(title="Temperature (K)", description="Of the simulation, and of the free energy.")] = 300.0
     radius: Annotated[
         Nanometer,
@@ -78,7 +80,16 @@ class _FreeEnergy(Recipe):
             title="Radius of the binding site (nm)",
             description="The ligand counts as bound while its centre is this close to that of the site; walls hold it there, which is corrected for.",
         ),
-    ] = 0.5
+    ] = 0.2
+    tilt: Annotated[
+        float,
+        Field(
+            gt=5.0,
+            le=90.0,
+            title="Tilt of the ligand (degrees)",
+            description="The long axis of the ligand may turn this far from where it is in the pose, either way round; this is corrected for. 90: anywhere.",
+        ),
+    ] = 30.0
     exchange: Annotated[float, Field(gt=0.0, le=100.0)] = 0.4
     discard: Annotated[float, Field(ge=0.0, le=0.9)] = 0.2
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
@@ -141,11 +152,11 @@ class _FreeEnergy(Recipe):
 
     def _result(self, plan: "Plan", ladder: Ladder, whole: bool) -> Result:
         path = plan.transfer.path
-        found = estimated(path, ladder.bound, ladder.unbound, self.temperature, self.discard)
+        found = estimated(path, ladder.bound, ladder.unbound, self.temperature, self.discard, walkers=ladder.walkers)
         standard = plan.site.standard_state(self.temperature) / KJ_PER_KCAL
         values, arrays = values_of(found, standard) if plan.absolute else values_of(found, 0.0, sign=-1.0)
         values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": plan.site.volume(self.temperature)}
-        values["copies_all_the_way"] = float(travelled(ladder.walkers))
+        values["copies_all_the_way"] = float(found.travelled or 0)
         centres, densities = histogram(path, ladder.bound, ladder.unbound)
         arrays |= {"u0_kj_mol": ladder.bound, "u1_kj_mol": ladder.unbound, "walkers": ladder.walkers}
         arrays |= {"gap_kcal_mol": centres, "gap_density": densities, "direction": np.array([w.direction for w in path.windows])}
@@ -154,7 +165,18 @@ class _FreeEnergy(Recipe):
         if not whole:
             notes.append(f"Stopped after {len(ladder)} of {self.sweeps} sweeps: what is finished is kept, run it again to go on.")
         provenance = versions() | plan.transfer.model.provenance | plan.provenance | {"openmm_platform": ladder.platform}
-        return Result({}, values, arrays, provenance, (*notes, *found.doubts))
+        doubts = (*found.doubts, *self._leaning(ladder))
+        return Result({}, values | {"doubts": float(len(doubts))}, arrays, provenance, (*notes, *doubts))
+
+    def _leaning(self, ladder: Ladder) -> tuple[str, ...]:
+        """A sentence if the walls of the site do more at the bound end than keep a ligand from getting lost."""
+        energy = float(ladder.held[int(self.discard * len(ladder)) :, 0].mean())
+        if energy < LEANING * BOLTZMANN * self.temperature:
+            return ()
+        return (
+            f"Do not trust this number: in its site the ligand leans on the walls ({energy:.1f} kJ/mol on average). "
+            "Take a larger radius or tilt - or it does not stay in this site.",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +217,7 @@ class AbsoluteBinding(_FreeEnergy):
         windows: How many.
         temperature: K.
         radius: Of the binding site, nm.
+        tilt: Of the ligand's long axis, degrees.
         exchange: Time between exchanges of copies, ps.
         discard: Share of the sweeps at the start that is left out as equilibration.
         seed: Of velocities, thermostat and exchanges.
@@ -222,11 +245,11 @@ class AbsoluteBinding(_FreeEnergy):
         """
         whole = structure if structure is not None else self.system.prepare(progress)
         ligand, notes = chosen_ligand(whole, self.ligand.select(whole))
-        site, told = binding_site(whole, ligand, self.radius)
+        site, told = binding_site(whole, ligand, self.radius, self.tilt)
         shift = displacement(whole, ligand)
         model, drive = self._model(whole.with_notes(*notes, *told), [ligand], progress)
         path = one_way(self.windows) if whole.box is None else two_ways(self.windows)
-        moved = transfer(model, [(ligand, shift)], path, [site.force(whole.box is not None)])
+        moved = transfer(model, [(ligand, shift)], path, site.forces(whole.box is not None))
         return Plan(moved, drive, site)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
@@ -251,6 +274,7 @@ class RelativeBinding(_FreeEnergy):
         windows: How many; even.
         temperature: K.
         radius: Of the binding site, nm.
+        tilt: Of the ligand's long axis, degrees.
         exchange: Time between exchanges of copies, ps.
         discard: Share of the sweeps at the start that is left out as equilibration.
         seed: Of velocities, thermostat and exchanges.
@@ -282,10 +306,10 @@ class RelativeBinding(_FreeEnergy):
         tell, system = progress or _share(None, 0.0, 1.0), self.system
         host = structure if structure is not None else system.source.build(system.ph, system.seed, system.repairs)
         ligand, notes = chosen_ligand(host, self.ligand.select(host))
-        site, told = binding_site(host, ligand, self.radius)
+        site, told = binding_site(host, ligand, self.radius, self.tilt)
         pair = paired(system, ligand, host.with_notes(*notes, *told), self.other, tell)
         model, drive = self._model(pair.structure, [pair.first, pair.second], progress)
-        holds = [site.force(pair.structure.box is not None), pair.alignment()]
+        holds = [*site.forces(pair.structure.box is not None), pair.alignment()]
         moved = transfer(model, [(pair.first, pair.shift), (pair.second, -pair.shift)], two_ways(self.windows), holds)
         return Plan(moved, drive, site, absolute=False)
 

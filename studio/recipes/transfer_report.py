@@ -32,7 +32,6 @@ def values_of(found: TransferEstimate, standard: float, sign: float = 1.0) -> tu
         "halves_apart_kcal_mol": float(kt * abs(found.halves[0].value - found.halves[1].value)),
         "least_overlap": float(neighbours.min()),
         "samples": float(found.samples.sum()),
-        "doubts": float(len(found.doubts)),
     }
     arrays: dict[str, NDArray[Any]] = {
         "overlap": found.overlap, "profile_kcal_mol": profile, "profile_error_kcal_mol": errors, "samples": found.samples,
