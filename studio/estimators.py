@@ -19,6 +19,10 @@ __all__ = ["Convergence", "Difference", "Estimate", "bar", "convergence", "expon
 
 TOLERANCE = 1e-10
 """Relative, of the self-consistent equations."""
+ITERATIONS = 200
+"""Newton steps or plain iterations, whichever is better: ten are enough where states overlap, and none where they do not."""
+NOTHING = 1e-6
+"""Overlap below which two states have nothing to do with each other."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Estimate:
 
     Args:
         values: Free energy of each state less that of the first, (k,), kT.
-        errors: Standard error of the difference of each pair, (k, k), kT.
+        errors: Standard error of the difference of each pair, (k, k), kT; not a number where no overlapping states link the two.
         overlap: Overlap matrix, (k, k): the chance that a sample of the row's state is one of the column's; rows sum to 1.
         ess: Effective number of samples of each state, (k,).
     """
@@ -93,11 +97,26 @@ def free_energies(u_kn: Floats, n_k: Sequence[int] | Integers) -> Estimate:
     """
     pymbar = _pymbar()
     with _quiet():
-        mbar = pymbar.MBAR(np.asarray(u_kn, dtype=np.float64), np.asarray(n_k), relative_tolerance=TOLERANCE, solver_protocol=({"method": "adaptive"},))
+        mbar = pymbar.MBAR(
+            np.asarray(u_kn, dtype=np.float64),
+            np.asarray(n_k),
+            relative_tolerance=TOLERANCE,
+            maximum_iterations=ITERATIONS,
+            solver_protocol=({"method": "adaptive"},),
+        )
         found = mbar.compute_free_energy_differences()
         overlap = np.asarray(mbar.compute_overlap()["matrix"], dtype=np.float64)
         ess = np.asarray(mbar.compute_effective_sample_number(), dtype=np.float64)
-    return Estimate(np.asarray(found["Delta_f"], dtype=np.float64)[0], np.asarray(found["dDelta_f"], dtype=np.float64), overlap, ess)
+    errors = np.where(_connected(overlap), np.asarray(found["dDelta_f"], dtype=np.float64), np.nan)
+    return Estimate(np.asarray(found["Delta_f"], dtype=np.float64)[0], errors, overlap, ess)
+
+
+def _connected(overlap: Floats) -> NDArray[np.bool_]:
+    """Which pairs of states are linked by states that overlap; of the others the asymptotic error says nothing."""
+    from scipy.sparse.csgraph import connected_components
+
+    _, part = connected_components(np.maximum(overlap, overlap.T) > NOTHING, directed=False)
+    return np.asarray(part[:, None] == part[None, :])
 
 
 def bar(forward: Floats, reverse: Floats) -> Difference:
@@ -110,9 +129,9 @@ def bar(forward: Floats, reverse: Floats) -> Difference:
         reverse: u_0 - u_1 of the samples of state 1, (m,).
     """
     pymbar = _pymbar()
-    with _quiet():
+    with _quiet(), np.errstate(invalid="ignore"):  # rounding can leave a variance of zero a little negative
         found = pymbar.other_estimators.bar(np.asarray(forward, dtype=np.float64), np.asarray(reverse, dtype=np.float64))
-    return Difference(float(found["Delta_f"]), float(found["dDelta_f"]))
+    return Difference(float(found["Delta_f"]), float(np.nan_to_num(found["dDelta_f"])))
 
 
 def exponential(work: Floats) -> Difference:
@@ -172,14 +191,15 @@ def convergence(u_kn: Floats, n_k: Sequence[int] | Integers, first: int = 0, las
     """
     n_k, fractions = np.asarray(n_k), np.arange(1, parts + 1) / parts
     starts = np.concatenate([[0], np.cumsum(n_k)[:-1]])
-    found: dict[bool, list[Difference]] = {False: [], True: []}
-    for back in found:
-        for fraction in fractions:
-            taken = np.where(n_k > 0, np.maximum(1, np.round(fraction * n_k).astype(int)), 0)
-            begins = starts + (n_k - taken if back else 0)
-            columns = np.concatenate([np.arange(begin, begin + count) for begin, count in zip(begins, taken, strict=True)])
-            found[back].append(free_energies(u_kn[:, columns], taken).between(first, last))
-    forward, reverse = (np.array([(part.value, part.error) for part in found[back]]) for back in (False, True))
+
+    def part(fraction: float, back: bool) -> tuple[float, float]:
+        taken = np.where(n_k > 0, np.maximum(1, np.round(fraction * n_k).astype(int)), 0)
+        begins = starts + (n_k - taken if back else 0)
+        columns = np.concatenate([np.arange(begin, begin + count) for begin, count in zip(begins, taken, strict=True)])
+        found = free_energies(u_kn[:, columns], taken).between(first, last)
+        return found.value, found.error
+
+    forward, reverse = (np.array([part(fraction, back) for fraction in fractions]) for back in (False, True))
     return Convergence(fractions, forward[:, 0], forward[:, 1], reverse[:, 0], reverse[:, 1])
 
 

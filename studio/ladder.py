@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from studio.errors import SimulationError, StorageError
 from studio.files import write_whole
+from studio.forcefield.base import ForceGroup
 from studio.hybrid.coupling import EVERY
 from studio.structure import Floats, Integers
 from studio.thermostat import Thermostat, make_context
@@ -25,6 +26,8 @@ from studio.units import BOLTZMANN
 
 SWAPS = 4
 """Attempted swaps in a sweep, for each pair of windows."""
+SMALL = 1000
+"""Fewer atoms gain little from a second thread."""
 RELAXING = 300
 """Iterations of minimisation at the bound end before the start."""
 
@@ -39,11 +42,12 @@ class Ladder:
         transfer: What moves, and along which windows.
         drive: Temperature, friction, time step, seed.
         platform: OpenMM platform; the fastest there is when left out.
-        threads: CPU threads; OpenMM's choice when left out.
+        threads: CPU threads; one for small systems on a CPU when left out, so that equal settings give equal numbers.
 
     Attributes:
         bound: U0 of every sample, (sweeps, windows), kJ/mol; grows.
         unbound: U1, likewise.
+        held: Energy of the walls of the site, likewise.
         walkers: Which copy was in each window, (sweeps, windows).
 
     Raises:
@@ -53,11 +57,11 @@ class Ladder:
     def __init__(self, transfer: Transfer, drive: Thermostat, platform: str | None = None, threads: int | None = None) -> None:
         self.transfer, self.drive = transfer, drive
         self._windows = transfer.path.windows
-        self._context = make_context(transfer.model.system, drive, platform, threads)
+        self._context = make_context(transfer.model.system, drive, platform, threads or _threads(len(transfer.model.structure)))
         if transfer.model.structure.box is not None:
             self._context.setPeriodicBoxVectors(*transfer.model.structure.box)
         count = len(self._windows)
-        self.bound, self.unbound = np.zeros((0, count)), np.zeros((0, count))
+        self.bound, self.unbound, self.held = np.zeros((0, count)), np.zeros((0, count)), np.zeros((0, count))
         self.walkers: Integers = np.zeros((0, count), dtype=np.int64)
         self._walkers: Integers = np.arange(count)
         self._positions, self._velocities = np.zeros((count, 0, 3)), np.zeros((count, 0, 3))
@@ -108,7 +112,7 @@ class Ladder:
         """
         self._context.loadCheckpoint(self._random)
         positions, velocities = self._positions.copy(), self._velocities.copy()
-        energies = np.zeros((len(self._windows), 2))
+        energies = np.zeros((len(self._windows), 3))
         for window in range(len(self._windows)):
             self._choose(window, every=self.drive.inner)
             self._context.setPositions(positions[window])
@@ -123,27 +127,29 @@ class Ladder:
         self._random = self._context.createCheckpoint()
         return True
 
-    def _advance(self, steps: int, window: int) -> tuple[float, float]:
-        """U0 and U1 after some steps, kJ/mol."""
+    def _advance(self, steps: int, window: int) -> tuple[float, float, float]:
+        """U0, U1 and the energy of the walls after some steps, kJ/mol."""
         import openmm
 
         try:
             self._context.getIntegrator().step(steps * self.drive.inner)
             displaced, here, _ = self.transfer.force.getPerturbationEnergy(self._context)
+            walls = self._context.getState(energy=True, groups={int(ForceGroup.WALL)}).getPotentialEnergy()
         except openmm.OpenMMException as problem:
             raise SimulationError(f"Window {window + 1} became unstable: {str(problem).split('For more')[0].strip()} Take a shorter time step.") from problem
-        energies = float(_plain(here)), float(_plain(displaced))
+        energies = float(_plain(here)), float(_plain(displaced)), float(_plain(walls))
         if not np.isfinite(energies).all():
             raise SimulationError(f"The energy of window {window + 1} is no longer a number. Take a shorter time step, or another seed.")
         return energies
 
     def _note(self, energies: Floats) -> None:
         self.bound, self.unbound = np.vstack([self.bound, energies[:, 0]]), np.vstack([self.unbound, energies[:, 1]])
+        self.held = np.vstack([self.held, energies[:, 2]])
         self.walkers = np.vstack([self.walkers, self._walkers])
 
     def _exchanged(self, energies: Floats) -> Integers:
         """Which copy goes into each window."""
-        u = self.transfer.path.energies(*energies.T)[1:-1] / (BOLTZMANN * self.drive.temperature)
+        u = self.transfer.path.energies(energies[:, 0], energies[:, 1])[1:-1] / (BOLTZMANN * self.drive.temperature)
         count, order = len(u), np.arange(len(u))
         random = np.random.default_rng((self.drive.seed, len(self)))
         pairs = random.integers(0, count, (SWAPS * count * count, 2))
@@ -177,8 +183,8 @@ class Ladder:
         """
         content = io.BytesIO()
         np.savez(
-            content, key=np.array(key), bound=self.bound, unbound=self.unbound, walkers=self.walkers, now=self._walkers, positions=self._positions,
-            velocities=self._velocities, random=np.frombuffer(self._random, dtype=np.uint8), platform=np.array(self.platform),
+            content, key=np.array(key), bound=self.bound, unbound=self.unbound, held=self.held, walkers=self.walkers, now=self._walkers,
+            positions=self._positions, velocities=self._velocities, random=np.frombuffer(self._random, dtype=np.uint8), platform=np.array(self.platform),
         )  # fmt: skip
         write_whole(path, content.getvalue())
 
@@ -201,10 +207,19 @@ class Ladder:
 
     def _take(self, kept: dict[str, NDArray[Any]]) -> None:
         self.bound, self.unbound, self.walkers, self._walkers = kept["bound"], kept["unbound"], kept["walkers"], kept["now"]
+        self.held = kept["held"]
         self._positions, self._velocities = kept["positions"], kept["velocities"]
         self._context.setPositions(self._positions[0])
         # Random numbers go on bit by bit on the platform that wrote them; elsewhere they are others.
         self._random = kept["random"].tobytes() if str(kept["platform"]) == self.platform else self._context.createCheckpoint()
+
+
+def _threads(atoms: int) -> int | None:
+    """One thread where OpenMM would take the CPU for a small system; its choice otherwise."""
+    import openmm
+
+    platforms = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
+    return 1 if atoms < SMALL and max(platforms, key=lambda each: each.getSpeed()).getName() == "CPU" else None
 
 
 def key_of(*parts: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.errors import StructureError, UnsupportedError
+from studio.forcefield.base import ForceGroup
 from studio.forcefield.continuum import compiled
 from studio.hybrid.coupling import Model
 from studio.structure import Floats, Integers, Structure
@@ -34,6 +35,8 @@ BULK = 0.8
 """Distance from the displaced ligand to everything that is not water, nm, from which on it is in the bulk."""
 STIFFNESS = 10_000.0
 """Of the walls of the binding site, kJ/mol/nm^2."""
+TURNING = 500.0
+"""Of the walls of the cone, kJ/mol/rad^2."""
 STANDARD_VOLUME = 1.660539
 """Volume of a molecule at 1 mol/l, nm^3."""
 
@@ -50,8 +53,8 @@ class SoftCore:
         limit: What is never exceeded, kJ/mol.
     """
 
-    start: float = 100.0
-    limit: float = 200.0
+    start: float = 50.0
+    limit: float = 100.0
 
     def __call__(self, energies: Floats) -> Floats:
         """Capped energies, kJ/mol."""
@@ -108,7 +111,7 @@ def one_way(count: int) -> Path:
     Args:
         count: Windows.
     """
-    return Path(tuple(Window(-1, float(s**3)) for s in np.linspace(1.0, 0.0, count)), SoftCore())
+    return Path(tuple(Window(-1, float(s**2)) for s in np.linspace(1.0, 0.0, count)), SoftCore())
 
 
 def two_ways(count: int) -> Path:
@@ -124,20 +127,65 @@ def two_ways(count: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where a ligand counts as bound: its centre within a sphere around the site's centre, with walls.
+class Axis:
+    """How far a ligand may tilt: the line through the centres of its two ends, against that of two halves of its host, either way round.
 
-    E = k/2 max(0, |r| - R)^2 holds it there in all windows.
+    E = k/2 max(0, t - T)^2, t between 0 and 90 degrees.
+
+    Args:
+        ligand: Atoms of one end, and of the other.
+        host: Atoms of one half, and of the other.
+        tilt: T, radians.
+    """
+
+    ligand: tuple[tuple[int, ...], tuple[int, ...]]
+    host: tuple[tuple[int, ...], tuple[int, ...]]
+    tilt: float
+
+    def share(self, temperature: float) -> float:
+        """Share of all orientations that is left, the integral of exp(-E/kT) sin t over a quarter turn.
+
+        Args:
+            temperature: K.
+        """
+        t = np.linspace(0.0, np.pi / 2, 20001)
+        wall = 0.5 * TURNING * np.maximum(0.0, t - self.tilt) ** 2
+        return float(np.trapezoid(np.exp(-wall / (BOLTZMANN * temperature)) * np.sin(t), t))
+
+    def force(self, periodic: bool) -> "openmm.Force":
+        """As OpenMM has it."""
+        import openmm
+
+        dot, first, second = ("+".join(f"{a}{c}*{b}{c}" for c in "xyz") for a, b in (("u", "v"), ("u", "u"), ("v", "v")))
+        parts = [f"{name}{c}={c}{to}-{c}{begin}" for name, begin, to in (("u", 1, 2), ("v", 3, 4)) for c in "xyz"]
+        # Near 1 the arc cosine has no slope, and inside the walls it is not needed.
+        angle = f"acos(min(0.9999, abs({dot})/sqrt(({first})*({second}))))"
+        force = openmm.CustomCentroidBondForce(4, ";".join([f"0.5*{TURNING}*max(0, {angle}-axis_tilt)^2", *parts]))
+        force.addGlobalParameter("axis_tilt", self.tilt)
+        for atoms in (*self.host, *self.ligand):
+            force.addGroup(list(atoms), [1.0] * len(atoms))
+        force.addBond([0, 1, 2, 3], [])
+        force.setUsesPeriodicBoundaryConditions(periodic)
+        return _held(force, "tilt of the ligand")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a ligand counts as bound: its centre within a sphere around the site's centre, its axis within a cone.
+
+    E = k/2 max(0, |r| - R)^2 holds it there in all windows; likewise the axis.
 
     Args:
         ligand: Atoms whose centre is held.
         host: Atoms whose centre it is held at.
         radius: R, nm.
+        axis: How far it may tilt, where it has an axis that is held.
     """
 
     ligand: tuple[int, ...]
     host: tuple[int, ...]
     radius: float
+    axis: Axis | None = None
 
     def volume(self, temperature: float) -> float:
         """Volume of the site, the integral of exp(-E/kT) over space, nm^3.
@@ -150,26 +198,33 @@ class Site:
         return float(4 * np.pi * (self.radius**3 / 3 + tail))
 
     def standard_state(self, temperature: float) -> float:
-        """Free energy of bringing the ligand from 1 mol/l into the site, -kT ln(V / V0), kJ/mol; Gilson et al. 1997, 10.1016/S0006-3495(97)78756-3.
+        """Free energy of bringing the ligand from 1 mol/l into the empty site, -kT ln(V s / V0), s the share of orientations, kJ/mol.
+
+        Gilson, Given, Bush and McCammon 1997, 10.1016/S0006-3495(97)78756-3.
 
         Args:
             temperature: K.
         """
-        return float(-BOLTZMANN * temperature * np.log(self.volume(temperature) / STANDARD_VOLUME))
+        share = self.axis.share(temperature) if self.axis else 1.0
+        return float(-BOLTZMANN * temperature * np.log(self.volume(temperature) * share / STANDARD_VOLUME))
 
-    def force(self, periodic: bool) -> "openmm.Force":
-        """As OpenMM has it."""
+    def forces(self, periodic: bool) -> list["openmm.Force"]:
+        """As OpenMM has them, in the force group of walls."""
         import openmm
 
-        force = openmm.CustomCentroidBondForce(2, "0.5*site_k*max(0, distance(g1,g2)-site_radius)^2")
-        force.addGlobalParameter("site_k", STIFFNESS)
+        force = openmm.CustomCentroidBondForce(2, f"0.5*{STIFFNESS}*max(0, distance(g1,g2)-site_radius)^2")
         force.addGlobalParameter("site_radius", self.radius)
         for atoms in (self.host, self.ligand):
             force.addGroup(list(atoms), [1.0] * len(atoms))
         force.addBond([0, 1], [])
         force.setUsesPeriodicBoundaryConditions(periodic)
-        force.setName("binding site")
-        return force
+        return [_held(force, "binding site"), *([self.axis.force(periodic)] if self.axis else [])]
+
+
+def _held(force: "openmm.CustomCentroidBondForce", name: str) -> "openmm.Force":
+    force.setName(name)
+    force.setForceGroup(ForceGroup.WALL)
+    return force
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ FEW = 10
 """Effective samples of an end below which it counts as not seen."""
 GAP = 0.5
 """Halves of a run may always differ by so much, kcal/mol."""
+TRAVELLERS = 2
+"""Copies that have to come all the way: what no copy ever left is not sampled but remembered."""
 PARTS = 8
 """Points of the convergence curves."""
 
@@ -34,7 +36,7 @@ class TransferEstimate:
         inefficiencies: Sweeps that one of them took, (windows,).
         halves: From the first and from the second half of the samples.
         kt: kT, kcal/mol.
-        travelled: Copies that went all the way from one end of the ladder to the other.
+        travelled: Copies that were at both ends; none where it is not known.
     """
 
     estimate: Estimate
@@ -44,7 +46,7 @@ class TransferEstimate:
     inefficiencies: Floats
     halves: tuple[Difference, Difference]
     kt: float
-    travelled: int
+    travelled: int | None = None
 
     @property
     def difference(self) -> Difference:
@@ -82,10 +84,15 @@ class TransferEstimate:
             )
         if min(self.estimate.ess[0], self.estimate.ess[-1]) < FEW:
             found.append(f"Do not trust this number: an end of the path is represented by less than {FEW} effective samples. Sample longer.")
+        if self.travelled is not None and self.travelled < TRAVELLERS:
+            found.append(
+                f"Do not trust this number: {self.travelled} copies of the system went all the way between bound and unbound, expected {TRAVELLERS} or more. "
+                "Until then bound and unbound are where the start put them, whatever the error says. Sample longer."
+            )
         return tuple(found)
 
 
-def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, discard: float = 0.2, walkers: Integers | None = None) -> TransferEstimate:
+def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, discard: float = 0.2, *, walkers: Integers | None = None) -> TransferEstimate:
     """The free energy of the bound end less that of the unbound one.
 
     Args:
@@ -117,7 +124,7 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         np.array(rates),
         (Difference(curve.forward[half], curve.forward_errors[half]), Difference(curve.reverse[half], curve.reverse_errors[half])),
         kt / KJ_PER_KCAL,
-        travelled(walkers) if walkers is not None else 0,
+        None if walkers is None else travelled(walkers),
     )
 
 

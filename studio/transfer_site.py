@@ -9,13 +9,13 @@ import numpy as np
 
 from studio.errors import RegionError, StructureError, UnsupportedError
 from studio.structure import Integers, Structure
-from studio.transfer import Site
+from studio.transfer import Axis, Site
 
 AROUND, NEAR = 1.2, 0.6
 """C-alpha atoms within the first of a ligand, or heavy atoms within the second, make its site, nm."""
 AWAY, CLASH = 0.6, 0.1
 """Without an atom of the host within the first a ligand is not in a site; heavy atoms within the second lie on each other, nm."""
-SLACK = 0.3
+SLACK = 0.15
 """Room beyond where the ligand starts, nm."""
 FEWEST = 3
 """Atoms that make a site."""
@@ -53,13 +53,14 @@ def chosen_ligand(whole: Structure, atoms: Integers) -> tuple[Integers, list[str
     raise RegionError(f"Expected one ligand, got {len(touched)} molecules. Choose one, for example by its residue.")
 
 
-def binding_site(whole: Structure, ligand: Integers, radius: float) -> tuple[Site, list[str]]:
+def binding_site(whole: Structure, ligand: Integers, radius: float, tilt: float = 90.0) -> tuple[Site, list[str]]:
     """Where the ligand is, and a sentence where the site had to be larger than asked for.
 
     Args:
         whole: Host, ligand and what is around them.
         ligand: The molecule.
         radius: Of the site, nm.
+        tilt: How far the ligand's long axis may turn away from that of the pose, degrees; 90 is any direction.
 
     Raises:
         StructureError: The ligand lies outside its host, or on top of it.
@@ -67,9 +68,25 @@ def binding_site(whole: Structure, ligand: Integers, radius: float) -> tuple[Sit
     heavy = ligand[whole.numbers[ligand] > 1] if (whole.numbers[ligand] > 1).any() else ligand
     host = _site_atoms(whole, ligand, heavy)
     apart = float(np.linalg.norm(whole.positions[heavy].mean(axis=0) - whole.positions[host].mean(axis=0)))
-    reach = round(max(radius, apart + SLACK), 2)
+    reach = round(max(radius, apart + SLACK), 3)
     told = [f"The binding site has a radius of {reach:g} nm, because the ligand starts {apart:.2f} nm from its centre."] if reach > radius else []
-    return Site(tuple(heavy.tolist()), tuple(host.tolist()), reach), told
+    return Site(tuple(heavy.tolist()), tuple(host.tolist()), reach, _axis(whole, heavy, host, tilt)), told
+
+
+def _axis(whole: Structure, heavy: Integers, host: Integers, tilt: float) -> Axis | None:
+    """The ligand's long axis, and the line through two halves of the host that is nearest to it; none where every direction is allowed, or there is no axis."""
+    if tilt >= 90.0 or len(heavy) < FEWEST:
+        return None
+    places = whole.positions[heavy] - whole.positions[heavy].mean(axis=0)
+    along = places @ np.linalg.svd(places)[2][0]
+    ends = heavy[along > 0.5 * along.max()], heavy[along < 0.5 * along.min()]
+    line = whole.positions[ends[0]].mean(axis=0) - whole.positions[ends[1]].mean(axis=0)
+    across = (whole.positions[host] - whole.positions[host].mean(axis=0)) @ (line / np.linalg.norm(line))
+    halves = host[across > 0], host[across <= 0]
+    between = whole.positions[halves[0]].mean(axis=0) - whole.positions[halves[1]].mean(axis=0)
+    start = float(np.arccos(np.clip(abs(between @ line) / np.linalg.norm(between) / np.linalg.norm(line), 0.0, 1.0)))
+    groups = (tuple(map(int, ends[0])), tuple(map(int, ends[1]))), (tuple(map(int, halves[0])), tuple(map(int, halves[1])))
+    return Axis(*groups, float(np.radians(tilt)) + start)
 
 
 def _site_atoms(whole: Structure, ligand: Integers, heavy: Integers) -> Integers:

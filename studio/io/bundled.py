@@ -18,7 +18,7 @@ def _alanine_dipeptide() -> Structure:
 
 
 def _cb7_b2() -> Structure:
-    """Cucurbit[7]uril with 1,4-bis(hydroxymethyl)bicyclo[2.2.2]octane in it: embedded with RDKit, laid along the axis, minimised with Sage in OBC2 water."""
+    """Cucurbit[7]uril with 1,4-bis(hydroxymethyl)bicyclo[2.2.2]octane in it: embedded with RDKit, laid along the axis, annealed with Sage in OBC2 water."""
     path = Path(__file__).parents[1] / "data" / "cb7-b2.sdf"
     host, guest = (replace(read(path, index=index), residues=(Residue(name),)) for index, name in enumerate(("CB7", "B2")))
     return replace(host.join(guest), title="CB7 with B2")

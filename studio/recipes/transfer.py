@@ -5,35 +5,37 @@ numbers can be kept, so that a run goes on where it was left.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
 from time import monotonic
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import MLFragment, Progress, View
 from studio.io import store
 from studio.ladder import Ladder, key_of
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.dynamics import Dynamics
-from studio.recipes.transfer_report import absolute_report, values_of
+from studio.recipes.transfer_report import absolute_report, relative_report, values_of
 from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Atoms, Focus
 from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.structure import Integers, Structure
-from studio.system import System
+from studio.system import Source, System
 from studio.thermostat import Thermostat
-from studio.transfer import Path, Site, Transfer, displacement, one_way, transfer, two_ways
+from studio.transfer import Site, Transfer, displacement, one_way, transfer, two_ways
 from studio.transfer_estimate import estimated, histogram
+from studio.transfer_pair import paired
 from studio.transfer_site import binding_site, chosen_ligand
-from studio.units import KJ_PER_KCAL, Kelvin, Nanometer
+from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
 
 SAMPLES = "windows.npz"
 """In the folder: all samples, and where every copy is."""
@@ -41,6 +43,8 @@ SAVING_SECONDS = 10.0
 """Wall time between two savings, at least."""
 FEWEST = 10
 """Sweeps without which there is no estimate."""
+LEANING = 0.5
+"""Energy of the walls at the bound end from which on it is told, kT."""
 HEAVY = 3.0
 """Mass of hydrogens, Da, from which on steps of 4 fs are safe where bonds to them are held."""
 
@@ -64,19 +68,28 @@ class _FreeEnergy(Recipe):
         Field(
             gt=0.0, le=1e6, title="Sampling per window (ps)", description="How long each window is simulated. Ten times longer makes the error about a third."
         ),
-    ] = 80.0
+    ] = 40.0
     windows: Annotated[
         int,
         Field(ge=4, le=64, title="Windows", description="Steps on the way from bound to unbound. Neighbours must overlap: take more where they do not."),
-    ] = 16
+    ] = 12
     temperature: Annotated[Kelvin, Field(title="Temperature (K)", description="Of the simulation, and of the free energy.")] = 300.0
     radius: Annotated[
         Nanometer,
         Field(
             title="Radius of the binding site (nm)",
-            description="The ligand counts as bound while its centre is this close to the centre of the site; walls hold it there, and their effect is taken out.",
+            description="The ligand counts as bound while its centre is this close to that of the site; walls hold it there, which is corrected for.",
         ),
-    ] = 0.5
+    ] = 0.2
+    tilt: Annotated[
+        float,
+        Field(
+            gt=5.0,
+            le=90.0,
+            title="Tilt of the ligand (degrees)",
+            description="The long axis of the ligand may turn this far from where it is in the pose, either way round; this is corrected for. 90: anywhere.",
+        ),
+    ] = 30.0
     exchange: Annotated[float, Field(gt=0.0, le=100.0)] = 0.4
     discard: Annotated[float, Field(ge=0.0, le=0.9)] = 0.2
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
@@ -103,7 +116,7 @@ class _FreeEnergy(Recipe):
         try:
             plan = self.plan(structure, _share(progress, 0.0, 0.1))
             ladder = Ladder(plan.transfer, plan.drive)
-            whole = _sample(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0), folder)
+            whole = _sample(self, plan, ladder, _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0)), folder)
             return replace(self._result(plan, ladder, whole), recipe=recipe)
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
@@ -125,26 +138,25 @@ class _FreeEnergy(Recipe):
         """
         raise NotImplementedError
 
-    def _model(self, whole: Structure, ligand: Integers, progress: Progress | None) -> tuple[Model, Thermostat]:
+    def _model(self, whole: Structure, ligands: Sequence[Integers], progress: Progress | None) -> tuple[Model, Thermostat]:
         """What moves, and how."""
         if not self.network:
             field = self.system.forcefield
             step = 4.0 if field.constrain_hydrogens and field.hydrogen_mass >= HEAVY else 2.0
             return View().build(self.system, whole, progress), Thermostat(self.temperature, timestep=step, seed=self.seed)
-        view = View(resolution="nnp/mm", region=Atoms(indices=tuple(ligand.tolist())), potential=self.network)
+        first, *others = (MLFragment(region=Atoms(indices=tuple(atoms.tolist())), potential=self.network) for atoms in ligands)
+        view = View(resolution="nnp/mm", region=first.region, potential=self.network, also=tuple(others))
         trial = Dynamics(system=self.system, view=view, temperature=self.temperature, seed=self.seed)
         drive = trial.simulation(whole, progress).thermostat
         return view.build(self.system, whole, progress, trial.schedule_for(drive.timestep), self.temperature), drive
 
-    def _path(self, whole: Structure) -> Path:
-        return one_way(self.windows) if whole.box is None else two_ways(self.windows)
-
     def _result(self, plan: "Plan", ladder: Ladder, whole: bool) -> Result:
-        path, sites = plan.transfer.path, plan.sites
-        found = estimated(path, ladder.bound, ladder.unbound, self.temperature, self.discard, ladder.walkers)
-        standard = sum(site.standard_state(self.temperature) for site in sites[:1]) / KJ_PER_KCAL if plan.absolute else 0.0
-        values, arrays = values_of(found, standard)
-        values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": sites[0].volume(self.temperature)}
+        path = plan.transfer.path
+        found = estimated(path, ladder.bound, ladder.unbound, self.temperature, self.discard, walkers=ladder.walkers)
+        standard = plan.site.standard_state(self.temperature) / KJ_PER_KCAL
+        values, arrays = values_of(found, standard) if plan.absolute else values_of(found, 0.0, sign=-1.0)
+        values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": plan.site.volume(self.temperature)}
+        values["copies_all_the_way"] = float(found.travelled or 0)
         centres, densities = histogram(path, ladder.bound, ladder.unbound)
         arrays |= {"u0_kj_mol": ladder.bound, "u1_kj_mol": ladder.unbound, "walkers": ladder.walkers}
         arrays |= {"gap_kcal_mol": centres, "gap_density": densities, "direction": np.array([w.direction for w in path.windows])}
@@ -153,7 +165,18 @@ class _FreeEnergy(Recipe):
         if not whole:
             notes.append(f"Stopped after {len(ladder)} of {self.sweeps} sweeps: what is finished is kept, run it again to go on.")
         provenance = versions() | plan.transfer.model.provenance | plan.provenance | {"openmm_platform": ladder.platform}
-        return Result({}, values, arrays, provenance, (*notes, *found.doubts))
+        doubts = (*found.doubts, *self._leaning(ladder))
+        return Result({}, values | {"doubts": float(len(doubts))}, arrays, provenance, (*notes, *doubts))
+
+    def _leaning(self, ladder: Ladder) -> tuple[str, ...]:
+        """A sentence if the walls of the site do more at the bound end than keep a ligand from getting lost."""
+        energy = float(ladder.held[int(self.discard * len(ladder)) :, 0].mean())
+        if energy < LEANING * BOLTZMANN * self.temperature:
+            return ()
+        return (
+            f"Do not trust this number: in its site the ligand leans on the walls ({energy:.1f} kJ/mol on average). "
+            "Take a larger radius or tilt - or it does not stay in this site.",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,19 +186,19 @@ class Plan:
     Args:
         transfer: The model and its windows.
         drive: Thermostat and time step.
-        sites: Where the ligands are held.
+        site: Where the (first) ligand is held.
         absolute: Whether the unbound end is the ligand by itself.
     """
 
     transfer: Transfer
     drive: Thermostat
-    sites: tuple[Site, ...]
+    site: Site
     absolute: bool = True
 
     @property
     def provenance(self) -> dict[str, str]:
         """The method."""
-        drive, site = self.drive, self.sites[0]
+        drive, site = self.drive, self.site
         return {
             "method": "alchemical transfer (openmm.ATMForce), Hamiltonian replica exchange, MBAR",
             "integrator": f"LangevinMiddle, {drive.schedule}, friction {drive.friction:g}/ps, seed {drive.seed}",
@@ -194,6 +217,7 @@ class AbsoluteBinding(_FreeEnergy):
         windows: How many.
         temperature: K.
         radius: Of the binding site, nm.
+        tilt: Of the ligand's long axis, degrees.
         exchange: Time between exchanges of copies, ps.
         discard: Share of the sweeps at the start that is left out as equilibration.
         seed: Of velocities, thermostat and exchanges.
@@ -221,11 +245,12 @@ class AbsoluteBinding(_FreeEnergy):
         """
         whole = structure if structure is not None else self.system.prepare(progress)
         ligand, notes = chosen_ligand(whole, self.ligand.select(whole))
-        site, told = binding_site(whole, ligand, self.radius)
+        site, told = binding_site(whole, ligand, self.radius, self.tilt)
         shift = displacement(whole, ligand)
-        model, drive = self._model(whole.with_notes(*notes, *told), ligand, progress)
-        moved = transfer(model, [(ligand, shift)], self._path(whole), [site.force(whole.box is not None)])
-        return Plan(moved, drive, (site,))
+        model, drive = self._model(whole.with_notes(*notes, *told), [ligand], progress)
+        path = one_way(self.windows) if whole.box is None else two_ways(self.windows)
+        moved = transfer(model, [(ligand, shift)], path, site.forces(whole.box is not None))
+        return Plan(moved, drive, site)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """The number, whether to believe it, and how it came about.
@@ -237,16 +262,77 @@ class AbsoluteBinding(_FreeEnergy):
         return absolute_report(result, molecule)
 
 
-def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, on_frame: OnFrame | None, progress: Progress, folder: Folder | None) -> bool:
+class RelativeBinding(_FreeEnergy):
+    """How much more strongly one ligand binds than another: the two change places between site and bulk.
+
+    Args:
+        system: Host and first ligand, in its site.
+        other: The second ligand, in the same site and frame.
+        ligand: The first ligand: one molecule.
+        network: Registered name of the potential that describes both ligands; none for MM.
+        sampling: Of each window, ps.
+        windows: How many; even.
+        temperature: K.
+        radius: Of the binding site, nm.
+        tilt: Of the ligand's long axis, degrees.
+        exchange: Time between exchanges of copies, ps.
+        discard: Share of the sweeps at the start that is left out as equilibration.
+        seed: Of velocities, thermostat and exchanges.
+    """
+
+    kind: Literal["relative_binding"] = "relative_binding"
+    version: Literal[1] = 1
+    other: Annotated[
+        Source,
+        Field(title="Second ligand", description="In the same site and in the same frame as the first one, for example another record of the same SDF file."),
+    ]
+
+    @model_validator(mode="after")
+    def _even(self) -> "RelativeBinding":
+        if self.windows % 2:
+            raise ValueError(f"windows: expected an even number, half of them for each end; got {self.windows}")
+        return self
+
+    def plan(self, structure: Structure | None = None, progress: Progress | None = None) -> Plan:
+        """All that is needed to sample.
+
+        Args:
+            structure: Host and first ligand without surroundings, where they are there already.
+            progress: Called with a fraction and a sentence.
+
+        Raises:
+            StudioError: The system cannot be prepared, described or transferred.
+        """
+        tell, system = progress or _share(None, 0.0, 1.0), self.system
+        host = structure if structure is not None else system.source.build(system.ph, system.seed, system.repairs)
+        ligand, notes = chosen_ligand(host, self.ligand.select(host))
+        site, told = binding_site(host, ligand, self.radius, self.tilt)
+        pair = paired(system, ligand, host.with_notes(*notes, *told), self.other, tell)
+        model, drive = self._model(pair.structure, [pair.first, pair.second], progress)
+        holds = [*site.forces(pair.structure.box is not None), pair.alignment()]
+        moved = transfer(model, [(pair.first, pair.shift), (pair.second, -pair.shift)], two_ways(self.windows), holds)
+        return Plan(moved, drive, site, absolute=False)
+
+    def report(self, result: Result, molecule: Structure | None = None) -> Report:
+        """The number, whether to believe it, and how it came about.
+
+        Args:
+            result: Without a failure.
+            molecule: Host and ligands.
+        """
+        return relative_report(result, molecule)
+
+
+def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, watch: "_Watch", folder: Folder | None) -> bool:
     """Sweep until there are enough; whether that was reached."""
     key = key_of(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key, *versions().values())
     _open(recipe, plan, folder)
     if not (folder and ladder.restore(folder / SAMPLES, key)):
-        progress(0.0, "Relaxing the start")
+        watch.progress(0.0, "Relaxing the start")
         ladder.start()
     steps = max(1, round(1000 * recipe.exchange / plan.drive.timestep))
-    watch, saved = _Watch(recipe, plan, ladder, on_frame, progress), monotonic()
-    whole = True
+    watch.begin()
+    saved, whole = monotonic(), True
     while len(ladder) < recipe.sweeps and whole:
         whole = ladder.sweep(steps, watch)
         if folder and (not whole or len(ladder) == recipe.sweeps or monotonic() - saved > SAVING_SECONDS):
@@ -276,7 +362,8 @@ class _Watch:
     on_frame: OnFrame | None
     progress: Progress
 
-    def __post_init__(self) -> None:
+    def begin(self) -> None:
+        """Now the sampling begins, here or where it was left."""
         self._start, self._before, self._stretches = monotonic(), len(self.ladder), 0
         self._shown = self.plan.transfer.model.structure.positions.astype(np.float32)
 

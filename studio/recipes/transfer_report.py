@@ -11,36 +11,36 @@ from studio.structure import Structure
 from studio.transfer_estimate import POOR, TransferEstimate
 
 
-def values_of(found: TransferEstimate, standard: float) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+def values_of(found: TransferEstimate, standard: float, sign: float = 1.0) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
     """Values and arrays of a result.
 
     Args:
         found: What the windows say.
         standard: Free energy of bringing the ligand from 1 mol/l into the site, kcal/mol.
+        sign: +1 for the bound end less the unbound one; -1 for the second ligand less the first.
     """
     kt, curve = found.kt, found.converging
     profile, errors = found.profile
     neighbours = np.minimum(np.diagonal(found.overlap, 1), np.diagonal(found.overlap, -1))
-    values = {
-        "dg_kcal_mol": kt * found.difference.value + standard,
+    values: dict[str, float] = {
+        "dg_kcal_mol": sign * kt * found.difference.value + standard,
         "dg_error_kcal_mol": kt * found.difference.error,
-        "dg_site_kcal_mol": kt * found.difference.value,
+        "dg_site_kcal_mol": sign * kt * found.difference.value,
         "dg_standard_state_kcal_mol": standard,
-        "dg_bar_kcal_mol": kt * found.by_bar.value + standard,
+        "dg_bar_kcal_mol": sign * kt * found.by_bar.value + standard,
         "dg_bar_error_kcal_mol": kt * found.by_bar.error,
-        "halves_apart_kcal_mol": kt * abs(found.halves[0].value - found.halves[1].value),
+        "halves_apart_kcal_mol": float(kt * abs(found.halves[0].value - found.halves[1].value)),
         "least_overlap": float(neighbours.min()),
         "samples": float(found.samples.sum()),
-        "copies_all_the_way": float(found.travelled),
-        "doubts": float(len(found.doubts)),
     }
     arrays: dict[str, NDArray[Any]] = {
         "overlap": found.overlap, "profile_kcal_mol": profile, "profile_error_kcal_mol": errors, "samples": found.samples,
         "inefficiency": found.inefficiencies, "fraction": curve.fractions,
-        "forward_kcal_mol": kt * curve.forward + standard, "forward_error_kcal_mol": kt * curve.forward_errors,
-        "reverse_kcal_mol": kt * curve.reverse + standard, "reverse_error_kcal_mol": kt * curve.reverse_errors,
+        "forward_kcal_mol": sign * kt * curve.forward + standard, "forward_error_kcal_mol": kt * curve.forward_errors,
+        "reverse_kcal_mol": sign * kt * curve.reverse + standard, "reverse_error_kcal_mol": kt * curve.reverse_errors,
     }  # fmt: skip
-    return values, arrays
+    # What is not known is left out: JSON has no word for it.
+    return {name: value for name, value in values.items() if np.isfinite(value)}, arrays
 
 
 def absolute_report(result: Result, molecule: Structure | None) -> Report:
@@ -51,15 +51,53 @@ def absolute_report(result: Result, molecule: Structure | None) -> Report:
         molecule: Host and ligand.
     """
     values = result.values
-    warnings = [note for note in result.notes if note.startswith(("Do not trust", "Stopped"))]
-    doubt = " Do not trust this number yet." if values["doubts"] else ""
+    told = f"{values['dg_kcal_mol']:.1f} ± {_error(result)} kcal/mol ({_method(result)}, 1 mol/l)"
+    headline = f"Standard free energy of binding: {told}.{_doubt(result)}"
+    charts = (_convergence(result, "ΔG of binding"), *_how(result, ("bound", "unbound")), _parts(result))
+    return Report(headline, charts, molecule, warnings=_warnings(result))
+
+
+def relative_report(result: Result, molecule: Structure | None) -> Report:
+    """Of a relative one.
+
+    Args:
+        result: Without a failure.
+        molecule: Host and ligands.
+    """
+    values = result.values
+    how = "more weakly" if values["dg_kcal_mol"] > 0 else "more strongly"
+    told = f"by {abs(values['dg_kcal_mol']):.1f} ± {_error(result)} kcal/mol ({_method(result)})"
+    headline = f"The second ligand binds {how} than the first one, {told}.{_doubt(result)}"
+    charts = (_convergence(result, "ΔΔG of binding, second less first"), *_how(result, ("first bound", "second bound")), _parts(result, relative=True))
+    return Report(headline, charts, molecule, warnings=_warnings(result))
+
+
+def _error(result: Result) -> str:
+    error = result.values.get("dg_error_kcal_mol")
+    return "unknown" if error is None else f"{error:.1f}"
+
+
+def _numbers(values: NDArray[Any]) -> tuple[float | None, ...]:
+    """For a chart, none where there is no number."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
+
+
+def _errors(values: NDArray[Any]) -> tuple[float | None, ...]:
+    """Likewise; no errors at all where none is known."""
+    return _numbers(values) if np.isfinite(values).any() else ()
+
+
+def _method(result: Result) -> str:
     network = result.recipe.get("network") or ""
-    by = f"{network} for the ligand, MM around it" if network else "molecular mechanics"
-    headline = (
-        f"Standard free energy of binding: {values['dg_kcal_mol']:.1f} ± {values['dg_error_kcal_mol']:.1f} kcal/mol "
-        f"({by}, {result.recipe.get('temperature', 300.0):g} K, 1 mol/l).{doubt}"
-    )
-    return Report(headline, (_convergence(result, "ΔG of binding"), *_how(result), _parts(result)), molecule, warnings=tuple(warnings))
+    return f"{f'{network} for the ligand, MM around it' if network else 'molecular mechanics'}, {result.recipe.get('temperature', 300.0):g} K"
+
+
+def _doubt(result: Result) -> str:
+    return " Do not trust this number yet." if result.values["doubts"] else ""
+
+
+def _warnings(result: Result) -> tuple[str, ...]:
+    return tuple(note for note in result.notes if note.startswith(("Do not trust", "Stopped")))
 
 
 def _convergence(result: Result, what: str) -> Curves:
@@ -71,7 +109,7 @@ def _convergence(result: Result, what: str) -> Curves:
         "samples used (%)",
         f"{what} (kcal/mol)",
         tuple(
-            Curve(name, fractions, tuple(arrays[f"{key}_kcal_mol"].tolist()), tuple(arrays[f"{key}_error_kcal_mol"].tolist()))
+            Curve(name, fractions, _numbers(arrays[f"{key}_kcal_mol"]), _errors(arrays[f"{key}_error_kcal_mol"]))
             for name, key in (("from the first sample on", "forward"), ("from the last one back", "reverse"))
         ),
         lines=(Line(result.values["dg_kcal_mol"], "all samples"),),
@@ -79,18 +117,17 @@ def _convergence(result: Result, what: str) -> Curves:
     )
 
 
-def _how(result: Result) -> tuple[Chart, ...]:
+def _how(result: Result, ends: tuple[str, str]) -> tuple[Chart, ...]:
     """Windows: free energies, overlap, energies."""
     arrays = result.arrays
     strengths, directions = arrays["lambda"], arrays["direction"]
     names = tuple(f"{k + 1}" for k in range(len(strengths)))
     profile, errors = arrays["profile_kcal_mol"], arrays["profile_error_kcal_mol"]
     steps = Bars(
-        "Free energy of each window above the unbound end",
+        f"Free energy of each window above the end '{ends[1]}'",
         "kcal/mol",
-        ("bound", *names, "unbound"),
-        (Group("free energy", tuple(profile.tolist()), tuple(errors.tolist())),),
-        note="Window 1 is at the bound end; the ligand is scaled out of its site towards the last one.",
+        (ends[0], *names, ends[1]),
+        (Group("free energy", _numbers(profile), _errors(errors)),),
     )
     overlap = Heat(
         "Overlap of the windows",
@@ -104,8 +141,8 @@ def _how(result: Result) -> tuple[Chart, ...]:
     )
     shown = np.unique(np.linspace(0, len(names) - 1, min(6, len(names))).round().astype(int))
     energies = Curves(
-        "Energy of the ligand in its site",
-        "U(bound) - U(unbound) (kcal/mol)",
+        "Energy between the ends",
+        f"U({ends[0]}) - U({ends[1]}) (kcal/mol)",
         "density (mol/kcal)",
         tuple(
             Curve(f"window {k + 1} (λ {strengths[k]:.2g}{', from the bound end' if directions[k] > 0 else ''})", tuple(arrays["gap_kcal_mol"].tolist()),
@@ -117,14 +154,16 @@ def _how(result: Result) -> tuple[Chart, ...]:
     return steps, overlap, energies
 
 
-def _parts(result: Result) -> Table:
+def _parts(result: Result, relative: bool = False) -> Table:
     """What the number is made of."""
     values = result.values
-    rows: list[tuple[str | float | None, ...]] = [
-        ("in the site", values["dg_site_kcal_mol"], values["dg_error_kcal_mol"]),
+    parts: list[tuple[str | float | None, ...]] = [
+        ("in the site", values["dg_site_kcal_mol"], values.get("dg_error_kcal_mol")),
         ("standard state (1 mol/l to the site)", values["dg_standard_state_kcal_mol"], None),
-        ("free energy of binding, MBAR", values["dg_kcal_mol"], values["dg_error_kcal_mol"]),
-        ("the same by BAR, a check", values["dg_bar_kcal_mol"], values["dg_bar_error_kcal_mol"]),
+    ]
+    rows = ([] if relative else parts) + [
+        ("difference, MBAR" if relative else "free energy of binding, MBAR", values["dg_kcal_mol"], values.get("dg_error_kcal_mol")),
+        ("the same by BAR, a check", values["dg_bar_kcal_mol"], values.get("dg_bar_error_kcal_mol")),
     ]
     note = (
         f"{values['samples']:.0f} uncorrelated samples of {values['sweeps']:.0f} sweeps over {len(result.arrays['lambda'])} windows, "
