@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
@@ -78,10 +78,8 @@ class Offer:
     @property
     def questions(self) -> tuple[Question, ...]:
         """What people are asked for, in the order of the settings; those of the recipe itself come before those inside its settings."""
-        own, inner = [], []
-        for path, field in _fields(self.recipe, ()):
-            (own if len(path) == 1 else inner).append(_question(path, field))
-        return (*own, *inner)
+        asked = [_question(path, field) for path, field in _fields(self.recipe, ())]
+        return tuple(sorted(asked, key=lambda question: len(question.path) > 1))
 
 
 def offers() -> tuple[Offer, ...]:
@@ -202,9 +200,9 @@ def _peeled(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _bounds(marks: tuple[Any, ...]) -> tuple[float | None, float | None]:
     flat = [inner for mark in marks for inner in (mark.metadata if isinstance(mark, FieldInfo) else (mark,))]
-    low = next((float(getattr(mark, "ge", None) or getattr(mark, "gt", 0.0)) for mark in flat if isinstance(mark, Ge | Gt)), None)
-    high = next((float(getattr(mark, "le", None) or getattr(mark, "lt", 0.0)) for mark in flat if isinstance(mark, Le | Lt)), None)
-    return low, high
+    lows = [cast("float", mark.ge if isinstance(mark, Ge) else mark.gt) for mark in flat if isinstance(mark, Ge | Gt)]
+    highs = [cast("float", mark.le if isinstance(mark, Le) else mark.lt) for mark in flat if isinstance(mark, Le | Lt)]
+    return (float(lows[0]) if lows else None), (float(highs[0]) if highs else None)
 
 
 def _written(default: object) -> str:

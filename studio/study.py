@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from studio.errors import StudioError, WorkerError
 from studio.frame import Frame
-from studio.recipes.base import Recipe, Resumable
+from studio.recipes.base import Recipe, Resumable, Runnable
 from studio.result import Result
 from studio.run import ending_of
 
@@ -221,9 +221,10 @@ def work(line: Connection, recipe: Recipe, folder: Path) -> None:
 
 def _answered(recipe: Recipe, folder: Path, teller: "_Teller") -> Standing:
     """Run the recipe and keep what it says; how it ended."""
-    run: Any = cast("Resumable", recipe).run if recipe.resumes else recipe.run
-    where = {"folder": folder} if recipe.resumes else {}
-    result: Result = run(on_frame=teller.look, progress=teller.tell, **where)
+    if recipe.resumes:
+        result = cast("Resumable", recipe).run(on_frame=teller.look, progress=teller.tell, folder=folder)
+    else:
+        result = cast("Runnable", recipe).run(on_frame=teller.look, progress=teller.tell)
     if teller.stopped:
         if result.ok:
             result.keep(folder)

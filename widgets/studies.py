@@ -15,7 +15,8 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from studio.errors import SettingsError, StudioError
+from studio.entry import WORDS
+from studio.errors import SettingsError, StructureError
 from studio.questions import SUBJECTS, Answer, Offer, Question, Unanswered, answered, offer_of, offers, potentials_of
 from studio.recipes.base import Recipe
 from studio.study import Inquiry
@@ -31,6 +32,8 @@ AT_ONCE = 4
 """Questions that are seen without unfolding."""
 MOST_WAITING = 6
 """Studies of one visitor at work and waiting together."""
+UNFINISHED = ("new", "interrupted", "stopped", "failed")
+"""How a study may be that can go on."""
 SEVERAL_FILES = ".sdf,.mol2,.gz"
 
 
@@ -331,15 +334,17 @@ class Studies(Part):
 
     def _bring(self, number: int) -> None:
         """A study was opened from the list: where it is not finished, it can go on from here."""
-        if number and self._job(number) is None:
+        if number:
             self.guard.start(self._tell_unfinished(number))
 
     async def _tell_unfinished(self, number: int) -> None:
-        entry = await asyncio.to_thread(self.store.library.get, number)
-        if entry.status in ("new", "interrupted", "stopped", "failed"):
+        entry, job = await asyncio.to_thread(self.store.library.get, number), self._job(number)
+        if job is not None and not job.standing.over:
+            self.desk.alert.say(f"Study {number}, {entry.title}, is at work: see Studies.", kind="note")
+        elif entry.status in UNFINISHED:
             way = WayOut("Go on", lambda: self.guard.start(self.resume(number)))
-            self.desk.alert.say(f"Study {number}, {entry.title}, is not finished. What is finished is kept.", way, kind="note")
+            self.desk.alert.say(f"Study {number}, {entry.title}, is not finished: {WORDS[entry.status]}. What is finished is kept.", way, kind="note")
 
     def _refuse(self, name: str, megabytes: float) -> None:
         with self.guard:
-            raise StudioError(too_large(name, megabytes))
+            raise StructureError(too_large(name, megabytes))

@@ -145,7 +145,7 @@ def test_a_report_takes_the_view_and_gives_it_back_as_it_was(app, visit):
         visit.keyboard.press("ArrowLeft")
     visit.wait_for_timeout(1200)
     camera, delivered = list(viewer.pane.camera), viewer.delivered
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_text("Aspirin is strained by 2.0").wait_for()
     wait_until(lambda: all(flow.ready for flow in viewer._flows[:2]), visit)
     assert len(viewer.pane.scene["cells"]) == 2
@@ -180,7 +180,7 @@ def test_a_report_takes_the_view_and_gives_it_back_as_it_was(app, visit):
 
 
 def test_charts_are_read_sorted_chosen_and_taken_home(app, visit):
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_role("tab", name="By method").click()
     visit.get_by_role("button", name="strain, kcal/mol").click()
     visit.get_by_role("button", name="strain, kcal/mol").click()
@@ -224,7 +224,7 @@ def test_it_is_one_product_that_all_can_read(app, visit, light, size):
         visit.get_by_role("button", name="Light", exact=True).click()
         wait_until(lambda: not app.desk.dark, visit)
     visit.get_by_label("Question", exact=True).select_option("counting")
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_text("Aspirin is strained by 2.0").wait_for()
     wait_until(lambda: all(flow.ready for flow in app.desk.viewer._flows[:2]), visit)
     visit.wait_for_timeout(500)

@@ -127,12 +127,12 @@ class Studies {
     this.more = make("div", { className: "fields" });
     this.fold = make("details", {}, make("summary", { textContent: "More settings", title: "Settings that rarely need another value." }), this.more);
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
-    this.start = button("Start", () => send({ type: "start" }), { className: "main", title: "Begins in the background; the run that you see is not touched." });
+    this.start = button("Start", () => this.begin(), { className: "main", title: "Begins in the background; the run that you see is not touched." });
     this.json = button("JSON", () => send({ type: "json" }), { className: "plain", title: "Saves these settings as a recipe file, for the command line, a notebook or a colleague." });
     this.list = make("ul", { ariaLabel: "Studies at work" });
     const ask = make("label", { className: "field" }, make("span", { textContent: "Question" }), this.question);
     this.form = make("div", { className: "form" }, ask, this.about, this.subjectField, this.named, this.off, this.seen, this.fold, this.problem, make("div", { className: "go" }, this.start, this.json));
-    this.root = make("section", { className: "studies", ariaLabel: "Studies" }, this.list, this.form);
+    this.root = make("section", { className: "studies", ariaLabel: "Studies" }, this.form, this.list);
     for (const draw of ["offer", "tell", "ask", "judge", "work"]) this[draw]();
   }
 
@@ -190,6 +190,14 @@ class Studies {
       if (this.list.children[place] !== job.root) this.list.insertBefore(job.root, this.list.children[place] ?? null);
     });
     this.list.hidden = !this.model.jobs.length;
+    const newest = this.jobs.get(this.begun ? Math.max(...known) : NaN);
+    if (newest && known.size > this.begun.size) newest.root.scrollIntoView({ block: "nearest" }), (this.begun = null);
+  }
+
+  /** The study that is begun now comes into sight. */
+  begin() {
+    this.begun = new Set(this.jobs.keys());
+    this.send({ type: "start" });
   }
 
   save({ file, name, mime }) {
