@@ -14,6 +14,7 @@ import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -75,6 +76,7 @@ class Inquiry:
         self.ended = False
         self._standing = Standing("running", "Starting")
         self._stop_by = float("inf")
+        self._hearing = Lock()
         context = multiprocessing.get_context("spawn")
         self._line: Connection
         self._line, theirs = context.Pipe()
@@ -153,13 +155,17 @@ class Inquiry:
 
     def _hear(self) -> None:
         """Take in what the worker said; notice if it is gone, or deaf."""
-        if self.ended:
-            return
+        with self._hearing:  # a page and whoever ends it may ask at once
+            if not self.ended:
+                self._hear_now()
+
+    def _hear_now(self) -> None:
         try:
             while self._line.poll():
                 self._take(self._line.recv())
         except (EOFError, OSError):
-            self._process.join(1.0)
+            if not self._standing.over:
+                self._process.join(1.0)  # it is dying
             how = f"The process of the study {ending_of(self._process.exitcode)}. What is finished is kept: go on at any time."
             self._finish(self._standing if self._standing.over else Standing("lost", how, self._standing.fraction))
             return
