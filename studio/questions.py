@@ -15,18 +15,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from studio import plugins
-from studio.errors import MissingPackageError, PluginError
+from studio.errors import MissingPackageError, PluginError, RegionError
 from studio.potentials.base import Card
 from studio.recipes.base import Recipe, Study
+from studio.region import Region
+from studio.region_text import parse, to_text
 from studio.settings import plainly
+from studio.system import System
 
 GROUP: Literal["studio.recipes"] = "studio.recipes"
 SUBJECTS: dict[str, str] = {"system": "The molecule that is open", "series": "A series of ligands", "recording": "A recorded run"}
 """What studies are about, in words, in the order in which they are offered."""
-Kind = Literal["yes", "whole", "number", "choice", "potential", "potentials", "recording", "text", "value", "values"]
-"""`value` is text that stands for something else, `values` several of them with commas between."""
+Kind = Literal["yes", "whole", "number", "choice", "potential", "potentials", "recording", "region", "system", "text", "value", "values"]
+"""`region` is written as in `studio.region_text`; `value` is text that stands for something else, `values` several of them with commas between."""
 Path = tuple[str, ...]
-Answer = str | float | int | bool | tuple[str, ...] | None
+Answer = str | float | int | bool | tuple[str, ...] | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,20 @@ def answered(offer: Offer, subject: Mapping[str, Any], answers: Mapping[str, Ans
     Raises:
         Unanswered: An answer is not allowed; says which, and why.
     """
-    data: dict[str, Any] = dict(subject)
+    data, problems = dict(subject), dict[str, str]()
     for question in offer.questions:
         if question.name in answers:
-            _put(data, question.path, _meant(question, answers[question.name]))
+            try:
+                _put(data, question.path, _meant(question, answers[question.name]))
+            except RegionError as problem:
+                problems[question.name] = str(problem)
     try:
-        return offer.recipe.model_validate(data)
+        recipe = offer.recipe.model_validate(data)
     except ValidationError as problem:
-        raise Unanswered(_problems(problem, {question.path for question in offer.questions})) from problem
+        raise Unanswered(_problems(problem, {question.path for question in offer.questions}) | problems) from problem
+    if problems:
+        raise Unanswered(problems)
+    return recipe
 
 
 def potentials_of(cards: Mapping[str, Card]) -> dict[str, str]:
@@ -165,7 +174,9 @@ def _with_default(field: FieldInfo, default: object) -> FieldInfo:
 def _question(path: Path, field: FieldInfo) -> Question:
     kind, choices, optional, bounds = _shape(path[-1], field)
     default = field.get_default(call_default_factory=True, validated_data={}) if not field.is_required() else None
-    if kind in ("value", "values") and default is not None:
+    if isinstance(default, Region):
+        default = to_text(default)
+    elif kind in ("value", "values") and default is not None:
         default = _written(default)
     return Question(path, field.title or path[-1], field.description or "", kind, default, *bounds, choices, optional)
 
@@ -180,6 +191,8 @@ def _shape(name: str, field: FieldInfo) -> tuple[Kind, tuple[str, ...], bool, tu
         return by_name[name], (), optional, (None, None)
     if get_origin(plain) is Literal:
         return "choice", tuple(map(str, get_args(plain))), optional, (None, None)
+    if isinstance(plain, type) and issubclass(plain, Region | System):
+        return "region" if issubclass(plain, Region) else "system", (), optional, (None, None)
     by_type: dict[Any, Kind] = {bool: "yes", int: "whole", float: "number", str: "text", tuple: "values"}
     kind = by_type.get(get_origin(plain) or plain, "value")
     return kind, (), optional, bounds if kind in ("whole", "number") else (None, None)
@@ -212,6 +225,8 @@ def _written(default: object) -> str:
 
 def _meant(question: Question, answer: Answer) -> Any:
     """What an answer stands for: numbers and lists may be written as text."""
+    if question.kind == "region" and isinstance(answer, str):
+        return parse(answer).model_dump(mode="json")
     written = question.kind in ("value", "values") or (question.kind == "choice" and not isinstance(question.default, str | None))
     if not written or not isinstance(answer, str):
         return answer

@@ -96,7 +96,7 @@ def bench(tmp_path):
 def test_the_form_asks_what_the_recipe_has_titles_for(bench):
     bench.studies.ask("counting")
     fields = {field["name"]: field for field in bench.studies.pane.fields}
-    assert [field["more"] for field in fields.values()] == [False] * 4 + [True] * 3
+    assert [field["more"] for field in fields.values()] == [False] * 4 + [True] * 4
     assert {"value": "mm", "title": "MM (OpenFF Sage)"} in fields["potentials"]["choices"]
     assert fields["medium"]["choices"][1] == {"value": "water", "title": "Water"}
     assert bench.studies.pane.about == "Counts up to a number, in no time."

@@ -111,6 +111,9 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     assert visit.get_by_role("button", name="Start", exact=True).is_disabled()
     parts.fill("40")
     visit.get_by_text("More settings").click()
+    visit.get_by_label("Ligand", exact=True).last.fill("resname")
+    visit.locator(".studies .problem:visible").wait_for()
+    visit.get_by_label("Ligand", exact=True).last.fill("focus")
     visit.get_by_label("Seconds a part", exact=True).fill("0.15")
     wait_until(lambda: visit.get_by_role("button", name="Start", exact=True).is_enabled(), visit)
     with visit.expect_download() as download:

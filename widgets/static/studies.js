@@ -5,7 +5,7 @@
 //                   fields [{name, title, help, kind, value, low, high, choices, optional, more}], problems {name: sentence},
 //                   jobs [{number, title, state, words, fraction, left, acts}]
 //   messages in     {file, name, mime}: to be saved
-//   messages out    {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
+//   messages out    {type: "ready"} | {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
 //                   {type: "cancel" | "open" | "resume" | "dismiss", number}
 
 const PAUSE = 200; // ms without a key pressed before an answer goes out
@@ -45,7 +45,7 @@ class Field {
     const makers = {
       yes: () => make("input", { type: "checkbox", checked: Boolean(value) }),
       whole: () => make("input", { ...number, value: value ?? "" }), number: () => make("input", { ...number, value: value ?? "" }),
-      choice: () => this.select(choices, value), potential: () => this.select(choices, value), recording: () => this.select(choices, value ?? ""),
+      choice: () => this.select(choices, value), system: () => this.select(choices, ""), potential: () => this.select(choices, value), recording: () => this.select(choices, value ?? ""),
       potentials: () => this.boxes(choices, value),
     };
     this.input = (makers[kind] ?? (() => make("input", { type: "text", value: value ?? "", autocomplete: "off", spellcheck: false })))();
@@ -215,5 +215,6 @@ export function render({ model }) {
   model.on("change:problems", () => studies.judge());
   model.on("change:jobs", () => studies.work());
   model.on("msg:custom", (message) => message.file && studies.save(message));
+  model.send_msg({ type: "ready" });
   return studies.root;
 }
