@@ -8,25 +8,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from studio import plugins
-from studio.errors import MissingPackageError, PluginError
+from studio.errors import MissingPackageError, PluginError, RegionError
 from studio.potentials.base import Card
 from studio.recipes.base import Recipe, Study
+from studio.region import Region
+from studio.region_text import parse, to_text
 from studio.settings import plainly
+from studio.system import System
 
 GROUP: Literal["studio.recipes"] = "studio.recipes"
 SUBJECTS: dict[str, str] = {"system": "The molecule that is open", "series": "A series of ligands", "recording": "A recorded run"}
 """What studies are about, in words, in the order in which they are offered."""
-Kind = Literal["yes", "whole", "number", "choice", "potential", "potentials", "recording", "text", "value", "values"]
-"""`value` is text that stands for something else, `values` several of them with commas between."""
+Kind = Literal["yes", "whole", "number", "choice", "potential", "potentials", "recording", "region", "system", "text", "value", "values"]
+"""`region` is written as in `studio.region_text`; `value` is text that stands for something else, `values` several of them with commas between."""
 Path = tuple[str, ...]
-Answer = str | float | int | bool | tuple[str, ...] | None
+Answer = str | float | int | bool | tuple[str, ...] | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,8 @@ class Offer:
     @property
     def questions(self) -> tuple[Question, ...]:
         """What people are asked for, in the order of the settings; those of the recipe itself come before those inside its settings."""
-        own, inner = [], []
-        for path, field in _fields(self.recipe, ()):
-            (own if len(path) == 1 else inner).append(_question(path, field))
-        return (*own, *inner)
+        asked = [_question(path, field) for path, field in _fields(self.recipe, ())]
+        return tuple(sorted(asked, key=lambda question: len(question.path) > 1))
 
 
 def offers() -> tuple[Offer, ...]:
@@ -128,14 +129,20 @@ def answered(offer: Offer, subject: Mapping[str, Any], answers: Mapping[str, Ans
     Raises:
         Unanswered: An answer is not allowed; says which, and why.
     """
-    data: dict[str, Any] = dict(subject)
+    data, problems = dict(subject), dict[str, str]()
     for question in offer.questions:
         if question.name in answers:
-            _put(data, question.path, _meant(question, answers[question.name]))
+            try:
+                _put(data, question.path, _meant(question, answers[question.name]))
+            except RegionError as problem:
+                problems[question.name] = str(problem)
     try:
-        return offer.recipe.model_validate(data)
+        recipe = offer.recipe.model_validate(data)
     except ValidationError as problem:
-        raise Unanswered(_problems(problem, {question.path for question in offer.questions})) from problem
+        raise Unanswered(_problems(problem, {question.path for question in offer.questions}) | problems) from problem
+    if problems:
+        raise Unanswered(problems)
+    return recipe
 
 
 def potentials_of(cards: Mapping[str, Card]) -> dict[str, str]:
@@ -167,7 +174,9 @@ def _with_default(field: FieldInfo, default: object) -> FieldInfo:
 def _question(path: Path, field: FieldInfo) -> Question:
     kind, choices, optional, bounds = _shape(path[-1], field)
     default = field.get_default(call_default_factory=True, validated_data={}) if not field.is_required() else None
-    if kind in ("value", "values") and default is not None:
+    if isinstance(default, Region):
+        default = to_text(default)
+    elif kind in ("value", "values") and default is not None:
         default = _written(default)
     return Question(path, field.title or path[-1], field.description or "", kind, default, *bounds, choices, optional)
 
@@ -182,6 +191,8 @@ def _shape(name: str, field: FieldInfo) -> tuple[Kind, tuple[str, ...], bool, tu
         return by_name[name], (), optional, (None, None)
     if get_origin(plain) is Literal:
         return "choice", tuple(map(str, get_args(plain))), optional, (None, None)
+    if isinstance(plain, type) and issubclass(plain, Region | System):
+        return "region" if issubclass(plain, Region) else "system", (), optional, (None, None)
     by_type: dict[Any, Kind] = {bool: "yes", int: "whole", float: "number", str: "text", tuple: "values"}
     kind = by_type.get(get_origin(plain) or plain, "value")
     return kind, (), optional, bounds if kind in ("whole", "number") else (None, None)
@@ -202,9 +213,9 @@ def _peeled(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _bounds(marks: tuple[Any, ...]) -> tuple[float | None, float | None]:
     flat = [inner for mark in marks for inner in (mark.metadata if isinstance(mark, FieldInfo) else (mark,))]
-    low = next((float(getattr(mark, "ge", None) or getattr(mark, "gt", 0.0)) for mark in flat if isinstance(mark, Ge | Gt)), None)
-    high = next((float(getattr(mark, "le", None) or getattr(mark, "lt", 0.0)) for mark in flat if isinstance(mark, Le | Lt)), None)
-    return low, high
+    lows = [cast("float", mark.ge if isinstance(mark, Ge) else mark.gt) for mark in flat if isinstance(mark, Ge | Gt)]
+    highs = [cast("float", mark.le if isinstance(mark, Le) else mark.lt) for mark in flat if isinstance(mark, Le | Lt)]
+    return (float(lows[0]) if lows else None), (float(highs[0]) if highs else None)
 
 
 def _written(default: object) -> str:
@@ -214,6 +225,8 @@ def _written(default: object) -> str:
 
 def _meant(question: Question, answer: Answer) -> Any:
     """What an answer stands for: numbers and lists may be written as text."""
+    if question.kind == "region" and isinstance(answer, str):
+        return parse(answer).model_dump(mode="json")
     written = question.kind in ("value", "values") or (question.kind == "choice" and not isinstance(question.default, str | None))
     if not written or not isinstance(answer, str):
         return answer

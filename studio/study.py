@@ -14,12 +14,13 @@ import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from studio.errors import StudioError, WorkerError
 from studio.frame import Frame
-from studio.recipes.base import Recipe, Resumable
+from studio.recipes.base import Recipe, Resumable, Runnable
 from studio.result import Result
 from studio.run import ending_of
 
@@ -75,6 +76,7 @@ class Inquiry:
         self.ended = False
         self._standing = Standing("running", "Starting")
         self._stop_by = float("inf")
+        self._hearing = Lock()
         context = multiprocessing.get_context("spawn")
         self._line: Connection
         self._line, theirs = context.Pipe()
@@ -153,13 +155,17 @@ class Inquiry:
 
     def _hear(self) -> None:
         """Take in what the worker said; notice if it is gone, or deaf."""
-        if self.ended:
-            return
+        with self._hearing:  # a page and whoever ends it may ask at once
+            if not self.ended:
+                self._hear_now()
+
+    def _hear_now(self) -> None:
         try:
             while self._line.poll():
                 self._take(self._line.recv())
         except (EOFError, OSError):
-            self._process.join(1.0)
+            if not self._standing.over:
+                self._process.join(1.0)  # it is dying
             how = f"The process of the study {ending_of(self._process.exitcode)}. What is finished is kept: go on at any time."
             self._finish(self._standing if self._standing.over else Standing("lost", how, self._standing.fraction))
             return
@@ -221,9 +227,10 @@ def work(line: Connection, recipe: Recipe, folder: Path) -> None:
 
 def _answered(recipe: Recipe, folder: Path, teller: "_Teller") -> Standing:
     """Run the recipe and keep what it says; how it ended."""
-    run: Any = cast("Resumable", recipe).run if recipe.resumes else recipe.run
-    where = {"folder": folder} if recipe.resumes else {}
-    result: Result = run(on_frame=teller.look, progress=teller.tell, **where)
+    if recipe.resumes:
+        result = cast("Resumable", recipe).run(on_frame=teller.look, progress=teller.tell, folder=folder)
+    else:
+        result = cast("Runnable", recipe).run(on_frame=teller.look, progress=teller.tell)
     if teller.stopped:
         if result.ok:
             result.keep(folder)

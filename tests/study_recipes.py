@@ -40,7 +40,7 @@ class Counting(Recipe):
     kind: Literal["counting"] = "counting"
     version: Literal[1] = 1
     system: System
-    ligand: AnyRegion = Focus()
+    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="Which atoms.")
     parts: Annotated[int, Field(title="Parts", description="How far to count.", ge=1, le=1000)] = 5
     potentials: Annotated[tuple[str, ...], Field(title="Potentials", description="Who counts.", min_length=1)] = ("mm",)
     medium: Literal["gas", "water"] = Field(default="gas", title="Medium", description="In what.")

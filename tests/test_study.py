@@ -12,6 +12,7 @@ from studio import plugins, study
 from studio.entry import adopted
 from studio.library import Library
 from studio.questions import Unanswered, answered, offer_of, offers
+from studio.region import ResidueIs
 from studio.study import Inquiry
 from studio.system import FromSmiles, System
 from tests.study_recipes import ALL, Broken, Counting, Deaf, Several
@@ -156,19 +157,21 @@ def test_studies_are_offered_by_subject(registered):
 
 def test_settings_with_a_title_are_asked_also_inside_others(registered):
     asked = {question.name: question for question in offer_of("counting").questions}
-    assert list(asked) == ["parts", "potentials", "medium", "aloud", "bonds", "most", "tempo.seconds"]
+    assert list(asked) == ["ligand", "parts", "potentials", "medium", "aloud", "bonds", "most", "tempo.seconds"]
     assert (asked["parts"].kind, asked["parts"].low, asked["parts"].high, asked["parts"].default) == ("whole", 1, 1000, 5)
     assert asked["potentials"].kind == "potentials"
     assert asked["medium"].choices == ("gas", "water")
     assert asked["aloud"].kind == "yes"
     assert asked["bonds"].kind == "values"
     assert asked["most"].optional
+    assert (asked["ligand"].kind, asked["ligand"].default) == ("region", "focus")
     assert (asked["tempo.seconds"].default, asked["tempo.seconds"].high) == (0.05, 10.0)
 
 
 def test_answers_make_the_recipe(registered):
     offer, subject = offer_of("counting"), {"system": METHANOL.model_dump(mode="json")}
-    recipe = answered(offer, subject, {"parts": 7, "bonds": "1, 4", "tempo.seconds": 0.5, "most": None})
+    recipe = answered(offer, subject, {"parts": 7, "bonds": "1, 4", "tempo.seconds": 0.5, "most": None, "ligand": "resname LIG"})
+    assert recipe.ligand == ResidueIs(name="LIG")
     assert (recipe.parts, recipe.bonds, recipe.tempo.seconds, recipe.tempo.hidden) == (7, (1, 4), 0.5, 3)
     assert answered(offer, subject, {}) == Counting(system=METHANOL)
 
@@ -176,6 +179,6 @@ def test_answers_make_the_recipe(registered):
 def test_a_wrong_answer_is_told_at_its_question(registered):
     offer, subject = offer_of("counting"), {"system": METHANOL.model_dump(mode="json")}
     with pytest.raises(Unanswered) as caught:
-        answered(offer, subject, {"parts": 0, "tempo.seconds": 99.0, "potentials": (), "bonds": "one"})
-    assert set(caught.value.problems) == {"parts", "tempo.seconds", "potentials", "bonds"}
+        answered(offer, subject, {"parts": 0, "tempo.seconds": 99.0, "potentials": (), "bonds": "one", "ligand": "resnam LIG"})
+    assert set(caught.value.problems) == {"parts", "tempo.seconds", "potentials", "bonds", "ligand"}
     assert caught.value.problems["parts"] == "Expected greater than or equal to 1, got 0."

@@ -15,13 +15,33 @@ if TYPE_CHECKING:
     from widgets.picker import RegionPicker
     from widgets.plots import Plots
     from widgets.recording import Recording
+    from widgets.reporting import Reporting, show_report
     from widgets.runs import Runs
+    from widgets.studies import Studies
 
-__all__ = ["Builder", "Compare", "Desk", "Dial", "LiveView", "Plots", "Recording", "RegionPicker", "RunControl", "Runs", "Studio", "load", "show"]
+__all__ = [
+    "Builder",
+    "Compare",
+    "Desk",
+    "Dial",
+    "LiveView",
+    "Plots",
+    "Recording",
+    "RegionPicker",
+    "Reporting",
+    "RunControl",
+    "Runs",
+    "Studies",
+    "Studio",
+    "load",
+    "show",
+    "show_report",
+]
 
 _HOMES = {
     "Builder": "builder", "Compare": "compare", "Desk": "desk", "Dial": "dial", "LiveView": "live", "Plots": "plots", "Recording": "recording",
-    "RegionPicker": "picker", "RunControl": "control", "Runs": "runs", "Studio": "notebook", "load": "notebook", "show": "jupyter",
+    "RegionPicker": "picker", "Reporting": "reporting", "RunControl": "control", "Runs": "runs", "Studies": "studies", "Studio": "notebook",
+    "load": "notebook", "show": "jupyter", "show_report": "reporting",
 }  # fmt: skip
 """Where each lives."""
 

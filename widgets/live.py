@@ -50,7 +50,7 @@ class LiveView(Part):
         self.style = self._make_style()
         self.panel = self._arrange()
         self.pane.param.watch(self.guard.around(lambda _event: self.refresh()), "mode")
-        for name in ("picks", "player", "observables", "pending"):
+        for name in ("picks", "player", "observables", "pending", "reported"):
             self.store.param.watch(self.guard.around(lambda _event: self.refresh()), name)
         self.desk.each_tick(self.refresh)
         self.refresh()

@@ -57,7 +57,7 @@ class PickBar:
     def refresh(self) -> None:
         """Show what is now."""
         picks, structure = self.store.picks, self.store.structure
-        there = bool(picks) and structure is not None and max(picks) < len(structure)
+        there = bool(picks) and not self.store.reported and structure is not None and max(picks) < len(structure)
         if self.panel.visible != there:
             self.panel.visible = there
         if there and structure is not None:

@@ -4,7 +4,7 @@ Knows reports and colours; must not know the page.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from math import isfinite
 from typing import Any
 
@@ -144,17 +144,16 @@ def between(scale: Sequence[str], share: float) -> str:
 
 def _plain(value: Any) -> Any:
     """Data as JSON has it; what is not a number is none."""
+    if isinstance(value, np.generic):
+        value = value.item()
     match value:
         case float():
             return value if isfinite(value) else None
         case Target():
             return value != NOTHING
-        case Point():
-            return {name: _plain(getattr(value, name)) for name in ("name", "x", "y", "x_error", "y_error")} | {"targeted": value.target != NOTHING}
         case tuple() | list():
             return [_plain(each) for each in value]
-        case np.generic():
-            return _plain(value.item())
-        case _ if hasattr(value, "__dataclass_fields__"):
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case _ if is_dataclass(value):
+            told = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+            return {**told, "targeted": told.pop("target")} if isinstance(value, Point) else told
     return value

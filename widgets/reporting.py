@@ -13,18 +13,20 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from studio.entry import WORDS, Entry
-from studio.errors import SettingsError, StudioError, UnsupportedError
+from studio import plugins
+from studio.entry import Entry
+from studio.errors import SettingsError, UnsupportedError
 from studio.frame import Frame
 from studio.io import store as structures
 from studio.library import Library
-from studio.recipes.base import Recipe
+from studio.recipes.base import Recipe, load_recipe
 from studio.recipes.dynamics import Dynamics
-from studio.recorder import STRUCTURE
+from studio.recorder import RECIPE, STRUCTURE
 from studio.replay import Replay
 from studio.report import Report, Shape
 from studio.result import PROVENANCE, Result
 from studio.settings import validated
+from studio.structure import Structure
 from studio.system import System
 from widgets.builder import INTERVAL, STEPS, first_view
 from widgets.desk import Desk, Part
@@ -59,7 +61,7 @@ class ReportPane(JSComponent):
 
 
 class Reporting(Part):
-    """A report on the page. In a notebook: `reporting.show(recipe.report(result))`, `reporting.choose(0, [2])`, `reporting.leave()`.
+    """A report on the page. In a notebook: `reporting.open(recipe.report(result))`, `reporting.choose(0, [2])`, `reporting.leave()`.
 
     Args:
         desk: Shared with other parts; one of its own when left out.
@@ -78,7 +80,8 @@ class Reporting(Part):
         self.panel = self._whole = pn.Column(self.pane, margin=0, sizing_mode="stretch_both", visible=False)
         self.report: Report | None = None
         self.shown: tuple[str, ...] = ()
-        self.chosen, self._chosen_at = NOTHING, (0, (0,))
+        self.chosen = NOTHING
+        self._chosen_at: tuple[int, tuple[int, ...]] = (0, ())
         self._shapes: dict[str, Shape] = {}
         self._tones: dict[str, int] = {}
         self._paint = -1
@@ -99,8 +102,8 @@ class Reporting(Part):
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
-    def show(self, report: Report, title: str = "", recording: Path | None = None) -> None:
-        """Show a report; the 3D view turns to its molecule, and the run goes on behind.
+    def open(self, report: Report, title: str = "", recording: Path | None = None) -> None:
+        """Show a report on the page; the 3D view turns to its molecule, and the run goes on behind.
 
         Args:
             report: What people see of a result.
@@ -110,7 +113,7 @@ class Reporting(Part):
         self.store.compared = ()
         molecule = report.molecule
         self.report, self._recording = report, recording
-        self.chosen, self._chosen_at, self._paint = NOTHING, (0, (0,)), 0 if report.painted else -1
+        self.chosen, self._chosen_at, self._paint = NOTHING, (0, ()), 0 if report.painted else -1
         given = report.shapes or ((Shape(ONLY, molecule.positions, shown=True),) if molecule is not None else ())
         self._shapes, self._tones = {shape.name: shape for shape in given}, {}
         self.shown = tuple(shape.name for shape in given if shape.shown)[:MOST_CELLS] or tuple(self._shapes)[:1]
@@ -207,14 +210,16 @@ class Reporting(Part):
             self.leave()
 
     async def _open(self, number: int) -> None:
-        """Show what a study of the library found."""
+        """Show what a study of the library found; whoever can go on with it says so where it found nothing yet."""
+        found = None
         try:
-            entry, report, recording = await asyncio.to_thread(read_report, self.store.library, number)
-        except StudioError:
-            self.store.study = 0
-            raise
-        if self.store.study == number:
-            self.show(report, f"{entry.id}  {entry.title}", recording)
+            found = await asyncio.to_thread(read_report, self.store.library, number)
+        finally:
+            if found is None and self.store.study == number:
+                self.store.study = 0
+        if found is not None and self.store.study == number:
+            entry, report, recording = found
+            self.open(report, f"{entry.id}  {entry.title}", recording)
 
     def _take_view(self, taken: bool) -> None:
         """Take the 3D view, or give it back."""
@@ -311,19 +316,43 @@ class Reporting(Part):
                     self.leave()
 
 
-def read_report(library: Library, number: int) -> tuple[Entry, Report, Path | None]:
-    """The report of a study in the library, with the folder of the recording that it is about. Reads files, so call it in a thread.
+def show_report(what: Report | Result | Path | str, molecule: Structure | None = None) -> Reporting:
+    """A report in a notebook: charts, and the molecule with its shapes and colours.
+
+    Args:
+        what: A report; a result; or the folder of a study, as the command line or the app left it.
+        molecule: That a result is about, where it was not kept in a folder.
+
+    Raises:
+        StudioError: There is no result in the folder, or it cannot be read.
+    """
+    if isinstance(what, Path | str):
+        folder = Path(what)
+        report = report_of(load_recipe(folder / RECIPE), folder)
+    elif isinstance(what, Result):
+        report = told(validated(plugins.load("studio.recipes", str(what.recipe.get("kind"))), dict(what.recipe)), what, molecule)
+    else:
+        report = what
+    part = Reporting()
+    part.open(report)
+    return part
+
+
+def read_report(library: Library, number: int) -> tuple[Entry, Report, Path | None] | None:
+    """The report of a study in the library, with the folder of the recording that it is about; none before there is a result.
+
+    Reads files, so call it in a thread.
 
     Args:
         library: Where it is kept.
         number: Of its entry.
 
     Raises:
-        StudioError: There is none, it has no result yet, or cannot be read.
+        StudioError: There is no such study, or it cannot be read.
     """
     entry, recipe = library.get(number), library.recipe_of(number)
     if not (entry.folder / PROVENANCE).exists():
-        raise UnsupportedError(f"Study {number} has no result yet: {WORDS[entry.status]}. Go on with it under Studies.")
+        return None
     return entry, report_of(recipe, entry.folder), Path(recipe.recording) if getattr(recipe, "recording", "") else None
 
 
@@ -337,8 +366,18 @@ def report_of(recipe: Recipe, folder: Path) -> Report:
     Raises:
         StudioError: The result cannot be read.
     """
-    result = Result.kept(folder)
+    molecule = structures.load(folder / STRUCTURE) if (folder / STRUCTURE).exists() else None
+    return told(recipe, Result.kept(folder), molecule)
+
+
+def told(recipe: Recipe, result: Result, molecule: Structure | None) -> Report:
+    """The report of a result, or why there is no answer.
+
+    Args:
+        recipe: What was asked.
+        result: What came of it.
+        molecule: That it is about, where it is known.
+    """
     if result.failure is not None:
         return Report(result.failure.message, warnings=result.notes)
-    molecule = structures.load(folder / STRUCTURE) if (folder / STRUCTURE).exists() else None
     return recipe.report(result, molecule)

@@ -15,7 +15,8 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from studio.errors import SettingsError, StudioError
+from studio.entry import WORDS
+from studio.errors import SettingsError, StructureError
 from studio.questions import SUBJECTS, Answer, Offer, Question, Unanswered, answered, offer_of, offers, potentials_of
 from studio.recipes.base import Recipe
 from studio.study import Inquiry
@@ -27,10 +28,17 @@ from widgets.upload import Shelf, Upload, too_large
 from widgets.waiting import Remaining
 from widgets.words import duration
 
+FIRST = "strain"
+"""What is asked before anything else is chosen."""
+WRITTEN = {"gbn2": "GBn2", "obc2": "OBC"}
+"""Choices that are not words."""
+OF_SERIES, OPEN = "", "open"
 AT_ONCE = 4
 """Questions that are seen without unfolding."""
 MOST_WAITING = 6
 """Studies of one visitor at work and waiting together."""
+UNFINISHED = ("new", "interrupted", "stopped", "failed")
+"""How a study may be that can go on."""
 SEVERAL_FILES = ".sdf,.mol2,.gz"
 
 
@@ -201,9 +209,6 @@ class Studies(Part):
     def refresh(self) -> None:
         """Hear the studies, and show how they are."""
         inquiries.look()
-        if not self.offers and not self._reading:
-            self._reading = True
-            self.guard.start(self._read())
         rows = [self._row(job) for job in self.jobs]
         if rows != self.pane.jobs:
             self.pane.jobs = rows
@@ -218,7 +223,7 @@ class Studies(Part):
         groups = {subject: [{"kind": each.kind, "title": each.study.title} for each in self.offers if each.study.subject == subject] for subject in SUBJECTS}
         self.pane.groups = [{"title": SUBJECTS[subject], "items": items} for subject, items in groups.items() if items]
         if self.offer is None and self.offers:
-            self.ask(self.offers[0].kind)
+            self.ask(next((offer.kind for offer in self.offers if offer.kind == FIRST), self.offers[0].kind))
 
     def _announce(self, job: Job) -> None:
         """A study is over; the list of runs looks again."""
@@ -256,7 +261,9 @@ class Studies(Part):
             return potentials_of(self.desk.cards)
         if question.kind == "recording":
             return {"": "None", **{choice.value: choice.title for choice in self.subjects.recordings()}}
-        return {choice: choice.replace("_", " ").capitalize() for choice in question.choices}
+        if question.kind == "system":
+            return {OF_SERIES: "That of the series", OPEN: "The one that is on screen"}
+        return {choice: WRITTEN.get(choice) or choice.replace("_", " ").capitalize() for choice in question.choices}
 
     def _tell_subject(self) -> None:
         """What it would be about now."""
@@ -286,13 +293,19 @@ class Studies(Part):
             raise SettingsError("Choose a study first.")
         if self.subjects.off:
             raise SettingsError(self.subjects.off)
-        return answered(self.offer, self.subjects.data(), self.answers)
+        home = self.store.home.system.model_dump(mode="json") if self.store.home is not None else None
+        systems = {question.name for question in self.offer.questions if question.kind == "system"}
+        answers = {name: (home if answer == OPEN else None) if name in systems else answer for name, answer in self.answers.items()}
+        return answered(self.offer, self.subjects.data(), answers)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _hear(self, message: object) -> None:
         with self.guard:
             match message:
+                case {"type": "ready"} if not self._reading:
+                    self._reading = True
+                    self.guard.start(self._read())
                 case {"type": "ask", "kind": str(kind)}:
                     self.ask(kind)
                 case {"type": "subject", "value": str(value)}:
@@ -331,15 +344,17 @@ class Studies(Part):
 
     def _bring(self, number: int) -> None:
         """A study was opened from the list: where it is not finished, it can go on from here."""
-        if number and self._job(number) is None:
+        if number:
             self.guard.start(self._tell_unfinished(number))
 
     async def _tell_unfinished(self, number: int) -> None:
-        entry = await asyncio.to_thread(self.store.library.get, number)
-        if entry.status in ("new", "interrupted", "stopped", "failed"):
+        entry, job = await asyncio.to_thread(self.store.library.get, number), self._job(number)
+        if job is not None and not job.standing.over:
+            self.desk.alert.say(f"Study {number}, {entry.title}, is at work: see Studies.", kind="note")
+        elif entry.status in UNFINISHED:
             way = WayOut("Go on", lambda: self.guard.start(self.resume(number)))
-            self.desk.alert.say(f"Study {number}, {entry.title}, is not finished. What is finished is kept.", way, kind="note")
+            self.desk.alert.say(f"Study {number}, {entry.title}, is not finished: {WORDS[entry.status]}. What is finished is kept.", way, kind="note")
 
     def _refuse(self, name: str, megabytes: float) -> None:
         with self.guard:
-            raise StudioError(too_large(name, megabytes))
+            raise StructureError(too_large(name, megabytes))

@@ -75,14 +75,15 @@ class Studio(Part):
             css_classes=["area-left"], **looks,
         )  # fmt: skip
         right = pn.Column(
-            self.compare.table_panel, _fold("Seen as", self.dial.panel, "area-dial"), _fold("ML region", self.picker.panel, "area-region"),
-            _fold("Conditions", self.control.conditions), _fold("Held atoms", self.control.restraining, folded=True), _fold("Now", self.control.readouts),
-            _fold("Studies", self.studies.panel, "area-studies", folded=True), _fold("Compare with", self.compare.starts, folded=True), css_classes=["area-right"], **looks,
+            self.compare.table_panel, _fold("Studies", self.studies.panel, "area-studies", folded=True), _fold("Seen as", self.dial.panel, "area-dial"),
+            _fold("ML region", self.picker.panel, "area-region"), _fold("Conditions", self.control.conditions),
+            _fold("Held atoms", self.control.restraining, folded=True), _fold("Now", self.control.readouts),
+            _fold("Compare with", self.compare.starts, folded=True), css_classes=["area-right"], **looks,
         )  # fmt: skip
         self._main = main = pn.Column(
             _area(self.live.panel, "area-live"), _area(self.compare.bar, "area-board"), _area(self.recording.panel, "area-recording"),
-            _area(self.control.transport, "area-control"), _area(self.desk.plots.panel, "area-plots"), _area(self.reporting.panel, "area-report"), css_classes=["area-main"], margin=0,
-            sizing_mode="stretch_both", stylesheets=css("studio", "large"),
+            _area(self.control.transport, "area-control"), _area(self.desk.plots.panel, "area-plots"), _area(self.reporting.panel, "area-report"),
+            css_classes=["area-main"], margin=0, sizing_mode="stretch_both", stylesheets=css("studio", "large"),
         )  # fmt: skip
         header = _area(self.header.panel, "area-header")
         sheets = [static(f"{name}.css") for name in ("theme", "widgets", "studio", "large")]

@@ -330,7 +330,10 @@ class Visitors:
         if any(held.run.folder == folder for held in alive):
             return "This run is open in another window. Close it there, or duplicate it and go on with the copy."
         if sum(held.owner == owner for held in alive) >= self.limits.runs:
-            return f"You have {self.limits.runs} runs and studies at work, as many as this server allows. Close a window, or end a run that was kept, and try again."
+            return (
+                f"You have {self.limits.runs} runs and studies at work, as many as this server allows. "
+                "Close a window, or end a run that was kept or a study, and try again."
+            )
         return ""
 
 

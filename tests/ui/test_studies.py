@@ -111,6 +111,9 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     assert visit.get_by_role("button", name="Start", exact=True).is_disabled()
     parts.fill("40")
     visit.get_by_text("More settings").click()
+    visit.get_by_label("Ligand", exact=True).last.fill("resname")
+    visit.locator(".studies .problem:visible").wait_for()
+    visit.get_by_label("Ligand", exact=True).last.fill("focus")
     visit.get_by_label("Seconds a part", exact=True).fill("0.15")
     wait_until(lambda: visit.get_by_role("button", name="Start", exact=True).is_enabled(), visit)
     with visit.expect_download() as download:
@@ -145,7 +148,7 @@ def test_a_report_takes_the_view_and_gives_it_back_as_it_was(app, visit):
         visit.keyboard.press("ArrowLeft")
     visit.wait_for_timeout(1200)
     camera, delivered = list(viewer.pane.camera), viewer.delivered
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_text("Aspirin is strained by 2.0").wait_for()
     wait_until(lambda: all(flow.ready for flow in viewer._flows[:2]), visit)
     assert len(viewer.pane.scene["cells"]) == 2
@@ -180,7 +183,7 @@ def test_a_report_takes_the_view_and_gives_it_back_as_it_was(app, visit):
 
 
 def test_charts_are_read_sorted_chosen_and_taken_home(app, visit):
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_role("tab", name="By method").click()
     visit.get_by_role("button", name="strain, kcal/mol").click()
     visit.get_by_role("button", name="strain, kcal/mol").click()
@@ -224,7 +227,7 @@ def test_it_is_one_product_that_all_can_read(app, visit, light, size):
         visit.get_by_role("button", name="Light", exact=True).click()
         wait_until(lambda: not app.desk.dark, visit)
     visit.get_by_label("Question", exact=True).select_option("counting")
-    app.do(lambda: app.studio.reporting.show(sample(), "12  Strain: aspirin"))
+    app.do(lambda: app.studio.reporting.open(sample(), "12  Strain: aspirin"))
     visit.get_by_text("Aspirin is strained by 2.0").wait_for()
     wait_until(lambda: all(flow.ready for flow in app.desk.viewer._flows[:2]), visit)
     visit.wait_for_timeout(500)

@@ -54,9 +54,9 @@ function drawRows(chart, room, ink) {
   const { labels, groups, lines } = chart;
   const ends = groups.flatMap(({ values, errors }) => values.flatMap((value, k) => (value === null ? [] : [value - (errors[k] ?? 0), value + (errors[k] ?? 0), value])));
   const left = 16 + Math.min(170, Math.max(...labels.map((label) => wide(shortened(label, 26)))));
-  const row = Math.max(17, 9 * groups.length + 5, (room.height - 60) / labels.length);
   const top = 6 + legendHeight(groups, room.width - left);
-  const sheet = new Sheet(room.width - 12, top + row * labels.length + 42, ink, chart.title);
+  const row = Math.max(16, 9 * groups.length + 5, (room.height - top - 44) / labels.length);
+  const sheet = new Sheet(room.width - 12, top + row * labels.length + 41, ink, chart.title);
   legend(sheet, groups.map(({ name }, k) => ({ name, colour: colourOf(ink, k) })), left, room.width - left);
   const field = { left, top, width: room.width - left - 26, height: row * labels.length, x: span([...ends, ...near(ends, lines)], { zero: true }) };
   const x = scale(field.x, field.left, field.left + field.width);

@@ -5,7 +5,7 @@
 //                   fields [{name, title, help, kind, value, low, high, choices, optional, more}], problems {name: sentence},
 //                   jobs [{number, title, state, words, fraction, left, acts}]
 //   messages in     {file, name, mime}: to be saved
-//   messages out    {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
+//   messages out    {type: "ready"} | {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
 //                   {type: "cancel" | "open" | "resume" | "dismiss", number}
 
 const PAUSE = 200; // ms without a key pressed before an answer goes out
@@ -45,7 +45,7 @@ class Field {
     const makers = {
       yes: () => make("input", { type: "checkbox", checked: Boolean(value) }),
       whole: () => make("input", { ...number, value: value ?? "" }), number: () => make("input", { ...number, value: value ?? "" }),
-      choice: () => this.select(choices, value), potential: () => this.select(choices, value), recording: () => this.select(choices, value ?? ""),
+      choice: () => this.select(choices, value), system: () => this.select(choices, ""), potential: () => this.select(choices, value), recording: () => this.select(choices, value ?? ""),
       potentials: () => this.boxes(choices, value),
     };
     this.input = (makers[kind] ?? (() => make("input", { type: "text", value: value ?? "", autocomplete: "off", spellcheck: false })))();
@@ -127,12 +127,12 @@ class Studies {
     this.more = make("div", { className: "fields" });
     this.fold = make("details", {}, make("summary", { textContent: "More settings", title: "Settings that rarely need another value." }), this.more);
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
-    this.start = button("Start", () => send({ type: "start" }), { className: "main", title: "Begins in the background; the run that you see is not touched." });
+    this.start = button("Start", () => this.begin(), { className: "main", title: "Begins in the background; the run that you see is not touched." });
     this.json = button("JSON", () => send({ type: "json" }), { className: "plain", title: "Saves these settings as a recipe file, for the command line, a notebook or a colleague." });
     this.list = make("ul", { ariaLabel: "Studies at work" });
     const ask = make("label", { className: "field" }, make("span", { textContent: "Question" }), this.question);
     this.form = make("div", { className: "form" }, ask, this.about, this.subjectField, this.named, this.off, this.seen, this.fold, this.problem, make("div", { className: "go" }, this.start, this.json));
-    this.root = make("section", { className: "studies", ariaLabel: "Studies" }, this.list, this.form);
+    this.root = make("section", { className: "studies", ariaLabel: "Studies" }, this.form, this.list);
     for (const draw of ["offer", "tell", "ask", "judge", "work"]) this[draw]();
   }
 
@@ -190,6 +190,14 @@ class Studies {
       if (this.list.children[place] !== job.root) this.list.insertBefore(job.root, this.list.children[place] ?? null);
     });
     this.list.hidden = !this.model.jobs.length;
+    const newest = this.jobs.get(this.begun ? Math.max(...known) : NaN);
+    if (newest && known.size > this.begun.size) newest.root.scrollIntoView({ block: "nearest" }), (this.begun = null);
+  }
+
+  /** The study that is begun now comes into sight. */
+  begin() {
+    this.begun = new Set(this.jobs.keys());
+    this.send({ type: "start" });
   }
 
   save({ file, name, mime }) {
@@ -207,5 +215,6 @@ export function render({ model }) {
   model.on("change:problems", () => studies.judge());
   model.on("change:jobs", () => studies.work());
   model.on("msg:custom", (message) => message.file && studies.save(message));
+  model.send_msg({ type: "ready" });
   return studies.root;
 }
