@@ -112,6 +112,8 @@ def test_a_series_is_ranked_and_each_ligand_can_be_opened(tmp_path: Path) -> Non
 
 
 def test_measured_affinities_stand_beside_the_strain() -> None:
-    recipe = StrainSeries(source=Series(target="tyk2", ligands=("ejm_31",)), potentials=("mm",), protocol=StrainProtocol(medium="gas", conformers=0, torsions=False))
+    recipe = StrainSeries(
+        source=Series(target="tyk2", ligands=("ejm_31",)), potentials=("mm",), protocol=StrainProtocol(medium="gas", conformers=0, torsions=False)
+    )
     table = recipe.report(recipe.run()).charts[0]
     assert table.rows[0][table.columns.index("measured dG (kcal/mol)")] == pytest.approx(target("tyk2").ligands["ejm_31"].affinity)

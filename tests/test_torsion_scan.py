@@ -118,7 +118,9 @@ def test_a_map_marks_the_pose(tmp_path: Path) -> None:
     assert isinstance(chart, Heat)
     row, column, name = chart.points[0]
     assert name == "pose"
-    step = [abs((float(labels[k]) - angle + 180) % 360 - 180) for labels, k, angle in zip((chart.rows, chart.columns), (row, column), result.arrays["pose_degrees"])]
+    step = [
+        abs((float(labels[k]) - angle + 180) % 360 - 180) for labels, k, angle in zip((chart.rows, chart.columns), (row, column), result.arrays["pose_degrees"])
+    ]
     assert max(step) <= 30.0
     cell = result.arrays["maps_kcal_mol"][0]
     assert chart.values[0][0] == pytest.approx(cell[-1, 0])
