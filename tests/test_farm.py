@@ -90,7 +90,8 @@ def die_once(task: Task, on_frame: OnFrame | None = None, progress: Progress | N
     """The second ligand's first worker dies; the third one's always do."""
     mark = Path(task.folder.parent.parent) / "died"
     if task.index == 2 or (task.index == 1 and not mark.exists()):
-        mark.touch()
+        if task.index == 1:
+            mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if task.index == 0:
         raise ZeroDivisionError("a fault of ours")
