@@ -13,6 +13,7 @@ PROMISED = {
     "strain_of_a_series": ["ejm_31: strain mm", "so3lr", "measured dG -9.5", "bond C", "kcal/mol, "],
     "strain_of_a_pose": ["Sage", "SO3LR", "AIMNet2", "kcal/mol released"],
     "torsion_profile": ["MM describes this torsion badly, SO3LR says", "so3lr  gfn2-xtb", "-180 deg", "angle of the pose: 103 deg"],
+    "series_by_two_workers": ["ejm_31: strain ", "4 ligands against experiment: RMSE ", "note: 4 ligands are few"],
     "watch_from_python": ["set 300 K", "set 400 K", "Paused at"],
 }
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from studio.errors import SettingsError, StorageError, WorkerError
 from studio.hybrid.view import Progress
 from studio.io import store
-from studio.recipes import strain_series
+from studio.recipes import ligands, strain_series
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew, beside, hired
 from studio.recipes.farm import NOBODY, Harvest, Trade, spread
@@ -80,16 +80,18 @@ def test_two_workers_give_the_same_numbers_also_from_a_daemon_process(series: St
     again = time.perf_counter()
     check_equal(serial, recipe.run(folder=tmp_path / "out"))
     assert time.perf_counter() - again < 3.0 or sys.gettrace()  # nobody is hired where all is done
-    (tmp_path / "moved.sdf").write_bytes((tmp_path / "series.sdf").read_bytes())
-    moved = with_crew(series.model_copy(update={"source": Records(path=str(tmp_path / "moved.sdf"))}), workers=1)
-    assert all(kept(task) is None for task in moved.tasks(tmp_path / "out"))  # another file name is told in sentences
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "series.sdf").rename(tmp_path / "elsewhere" / "series.sdf")
+    moved = series.model_copy(update={"source": Records(path=str(tmp_path / "elsewhere" / "series.sdf"))})
+    assert all(kept(task) is not None for task in moved.tasks(tmp_path / "out"))
 
 
 def die_once(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
     """The second ligand's first worker dies; the third one's always do."""
     mark = Path(task.folder.parent.parent) / "died"
     if task.index == 2 or (task.index == 1 and not mark.exists()):
-        mark.touch()
+        if task.index == 1:
+            mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if task.index == 0:
         raise ZeroDivisionError("a fault of ours")
@@ -135,6 +137,8 @@ def test_workers_that_do_not_see_our_disk_are_sent_the_file_and_send_back_what_t
     with beside(1) as (address, _):
         result = with_crew(series, cluster=address).run(folder=tmp_path / "far")
         refused = list(spread(trade(tell_path), series.tasks(tmp_path / "paths"), Crew(cluster=address)))
+        tasks = [ligands.Task(task.index, task.name, task.recipe, folder=tmp_path / f"done-{task.index}") for task in series.tasks()]
+        done, notes = ligands.all_of(tasks, Crew(cluster=address), None, None, lambda _: None)
         with pytest.raises(StorageError, match=r"Cannot write to .*file"):
             list(spread(TRADE, series.tasks(tmp_path / "series.sdf" / "file"), Crew(cluster=address)))
     near = series.run(folder=tmp_path / "near")
@@ -145,6 +149,11 @@ def test_workers_that_do_not_see_our_disk_are_sent_the_file_and_send_back_what_t
     assert store.load(far / STRUCTURE).key == store.load(tmp_path / "near" / LIGANDS / "0000" / STRUCTURE).key
     assert all(kept(task) is not None for task in series.tasks(tmp_path / "far"))
     assert not any(row.failure.startswith(str(tmp_path)) for row in refused)
+    assert [each.result.ok for each in done] == [True, False, True]
+    assert [each.task for each in done] == tasks
+    assert notes == []
+    assert done[0].result.values["mm_strain_kcal_mol"] == near.arrays["strain_kcal_mol"][near.arrays["names"].tolist().index("propanol"), 0]
+    assert ligands.kept(tasks[0]).result.values == done[0].result.values
 
 
 def tell_path(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:

@@ -1,6 +1,7 @@
 """Against experiment: predictions of a series beside measured free energies of binding, and beside what has to be beaten."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -92,26 +93,15 @@ class AgainstExperiment(Recipe):
 
     def _ligands(self, progress: Progress | None) -> tuple[list["_Ligand"], list[str]]:
         """All ligands of which both is known, and sentences about the others."""
-        given = predictions(self.predictions, self.quantity) if self.predictions else None
-        extra = predictions(self.added) if self.added else None
+        parts = [predictions(place, quantity) for place, quantity in ((self.predictions, self.quantity), (self.added, "")) if place]
         told = predictions(self.measured).values if self.measured else {}
-        systems = {name: (system, told.get(name, affinity)) for name, system, affinity in self.source.systems()}
-        notes = _unmatched("measured value", [name for name, (_, affinity) in systems.items() if affinity is None])
-        for part in (given, extra):
-            if part:
-                notes += _unmatched("prediction", [name for name in systems if name not in part.values])
-                notes += _unmatched("ligand of the series", [name for name in part.values if name not in systems])
-        chosen = [name for name, (_, affinity) in systems.items() if affinity is not None and all(name in part.values for part in (given, extra) if part)]
-        if len(chosen) < FEWEST:
-            raise SettingsError(
-                f"Expected at least {FEWEST} ligands with both a prediction and a measured value, got {len(chosen)}. {' '.join(notes)} "
-                "Check that the names are those of the series."
-            )
+        series = {name: (system, told.get(name, affinity)) for name, system, affinity in self.source.systems()}
+        chosen, notes = _known({name: affinity for name, (_, affinity) in series.items()}, parts)
         ligands = []
         for number, name in enumerate(chosen):
             if progress:
                 progress(number / len(chosen), f"Reading {name}")
-            ligands.append(_Ligand(name, *systems[name], given, extra))
+            ligands.append(_Ligand(name, *series[name], parts))
         return ligands, notes
 
     def _compared(self, recipe: dict[str, object], ligands: list["_Ligand"], notes: list[str]) -> Result:
@@ -148,11 +138,10 @@ class AgainstExperiment(Recipe):
 class _Ligand:
     """One ligand, with all that is known of it."""
 
-    def __init__(self, name: str, system: System, measured: float | None, given: Predictions | None, extra: Predictions | None) -> None:
+    def __init__(self, name: str, system: System, measured: float | None, parts: Sequence[Predictions]) -> None:
         structure = system.prepare()
         self.name, self.measured = name, float(measured or 0.0)
         self.heavy, self.weight = float((structure.numbers > 1).sum()), _weight(structure)
-        parts = [part for part in (given, extra) if part]
         self.predicted = sum(part.values[name] for part in parts)
         errors = [part.errors.get(name, np.nan) for part in parts]
         self.error = float(np.sqrt(np.square(errors).sum())) if errors else np.nan
@@ -173,13 +162,32 @@ def _weight(structure: Structure) -> float:
     return float(sum(table.GetAtomicWeight(int(number)) for number in structure.numbers))
 
 
+def _known(measured: Mapping[str, float | None], parts: Sequence[Predictions]) -> tuple[list[str], list[str]]:
+    """Ligands with a measurement and all predictions, and sentences about the others.
+
+    Raises:
+        SettingsError: Too few.
+    """
+    notes = _unmatched("measured value", [name for name, affinity in measured.items() if affinity is None])
+    for part in parts:
+        notes += _unmatched("prediction", [name for name in measured if name not in part.values])
+        notes += _unmatched("ligand of the series", [name for name in part.values if name not in measured])
+    chosen = [name for name, affinity in measured.items() if affinity is not None and all(name in part.values for part in parts)]
+    if len(chosen) < FEWEST:
+        raise SettingsError(
+            f"Expected at least {FEWEST} ligands with both a prediction and a measured value, got {len(chosen)}. {' '.join(notes)} "
+            "Check that the names are those of the series."
+        )
+    return chosen, notes
+
+
 def _unmatched(what: str, names: list[str]) -> list[str]:
     return [f"Without a {what}, and left out: {', '.join(names)}."] if names else []
 
 
 def _values(ours: Agreement) -> dict[str, float]:
     """The statistics by name, those in kcal/mol with their unit; what is not a number is left out."""
-    values = {}
+    values: dict[str, float] = {}
     for name, figure in ours.figures.items():
         unit = "_kcal_mol" if name in ENERGIES else ""
         values |= {f"{name}{unit}": figure.value, f"{name}_low{unit}": figure.low, f"{name}_high{unit}": figure.high}

@@ -167,33 +167,33 @@ def _open(recipe: EndStateCorrection, structure: Structure, folder: Path) -> Non
 
 def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
     rows = [leg.estimates() for leg in legs]
-    # the same way for both legs: a recorded run and a window at lambda 0 differ in their bonds to hydrogen
-    way = next((ways[0].name for ways in zip(*rows, strict=True) if not any(row.doubt for row in ways)), "")
-    chosen = [next((row for row in found if row.name == way), None) for found in rows]
-    values: dict[str, float] = {}
+    chosen = _believed(rows)
+    values = _difference(legs, chosen)
     arrays: dict[str, NDArray[np.generic]] = {"legs": np.array([leg.name for leg in legs], dtype=np.str_)}
     notes: list[str] = []
-    for leg, found, best in zip(legs, rows, chosen, strict=True):
+    for leg, found, best in zip(legs, rows, chosen or [None] * len(legs), strict=True):
         arrays |= {f"{leg.name}_{key}": array for key, array in (_arrays(leg) | _estimates(found)).items()}
-        values[f"{leg.name}_reference_kj_mol"] = leg.reference
-        if best is None:
-            notes += [f"The {leg.name} run, {found[0].name}: {found[0].doubt}"] if found[0].doubt else []
-        else:
-            values |= {f"{leg.name}_correction_kcal_mol": best.value / KJ_PER_KCAL, f"{leg.name}_error_kcal_mol": best.error / KJ_PER_KCAL}
-        if not leg.windows:
-            notes.append(ROUNDED.format(blur=leg.blur / KJ_PER_KCAL))
-        notes += _remarks(leg)
-    values |= _difference(legs, [best for best in chosen if best])
-    if any(leg.windows for leg in legs):
-        notes.append(HELD)
+        values |= {f"{leg.name}_{key}": number for key, number in _numbers(leg, best).items()}
+        notes += _remarks(leg, found)
+    notes.append(HELD if legs[0].windows else ROUNDED.format(blur=max(leg.blur for leg in legs) / KJ_PER_KCAL))
     return Result(recipe, values, arrays, versions() | legs[0].provenance | {"temperature_k": f"{legs[0].temperature:g}"}, tuple(notes))
 
 
-def _remarks(leg: Leg) -> list[str]:
-    """What speaks against the windows of a leg: few samples, or halves that disagree."""
+def _believed(rows: Sequence[Sequence[Estimated]]) -> list[Estimated]:
+    """The best estimate of each leg; none where one leg has none. Both by the same way: a recorded run and a window at lambda 0 differ in bonds to hydrogen."""
+    return list(next((ways for ways in zip(*rows, strict=True) if not any(row.doubt for row in ways)), ()))
+
+
+def _numbers(leg: Leg, best: Estimated | None) -> dict[str, float]:
+    numbers = {"reference_kj_mol": leg.reference}
+    return numbers | ({"correction_kcal_mol": best.value / KJ_PER_KCAL, "error_kcal_mol": best.error / KJ_PER_KCAL} if best else {})
+
+
+def _remarks(leg: Leg, found: Sequence[Estimated]) -> list[str]:
+    """What speaks against a leg: no overlap, few samples, or halves that disagree."""
+    said = [f"The {leg.name} run, {found[0].name}: {found[0].doubt}"] if found[0].doubt else []
     if leg.windows is None:
-        return []
-    said = []
+        return said
     fewest = int(np.argmin(leg.windows.counts))
     if leg.windows.counts[fewest] < FEW:
         said.append(
@@ -212,7 +212,7 @@ def _remarks(leg: Leg) -> list[str]:
 
 def _difference(legs: Sequence[Leg], chosen: Sequence[Estimated]) -> dict[str, float]:
     """The correction that is reported, kcal/mol; nothing if one leg has none. Each leg is relative to its own bracket, which is put back here."""
-    if len(chosen) < len(legs):
+    if not chosen:
         return {}
     signs = (1.0, -1.0) if len(legs) == 2 else (1.0,)
     back = legs[0].reference - legs[1].reference if len(legs) == 2 else 0.0

@@ -28,8 +28,8 @@ SCHEDULERS = {
 """Batch systems that jobs are sent to, and what serves them in dask-jobqueue."""
 PATIENCE = 20.0
 """How long a scheduler may take to answer, s."""
-ALIVE = 5.0
-"""A worker that has lost its scheduler for so long ends itself, s: nothing stays behind when this process is killed."""
+ALIVE = 60.0
+"""A worker that does not find its scheduler for so long ends itself, s: nothing stays behind when this process is killed; a busy machine starts slowly."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"}
 """Small molecules gain nothing from more threads, and workers share the cores."""
 QUIET = {"distributed.admin.large-graph-warning-threshold": "1GB"}

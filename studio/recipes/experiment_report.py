@@ -6,7 +6,7 @@ Knows the arrays of `AgainstExperiment`; computes no statistics.
 import numpy as np
 
 from studio.experiment import NOTABLE, PUBLISHED, SOURCE, outliers
-from studio.report import Bars, Group, Line, Point, Report, Scatter, Table, Target
+from studio.report import Bars, Chart, Group, Line, Point, Report, Scatter, Table, Target
 from studio.result import Result
 
 Figures = dict[str, dict[str, tuple[float, float, float]]]
@@ -32,7 +32,7 @@ def report(result: Result, target: str, *, predicted: bool, shifted: bool) -> Re
     names = result.arrays["names"].tolist()
     wrong = [names[index] for index in outliers(result.arrays["compared_kcal_mol"], result.arrays["measured_dG_kcal_mol"])]
     axis = ("predicted, shifted" if shifted else "predicted") if predicted else "line through heavy atoms"
-    charts = (_scatter(result, f"{axis} (kcal/mol)", wrong), _statistics(result, figures), *_published(target, figures), _ligands(result))
+    charts: tuple[Chart, ...] = (_scatter(result, f"{axis} (kcal/mol)", wrong), _statistics(result, figures), *_published(target, figures), _ligands(result))
     verdicts = (*(_verdicts(result, figures) if predicted else ()), *_remarks(result, wrong))
     return Report(_headline(result, figures, predicted), charts, warnings=(*verdicts, *result.notes))
 

@@ -152,7 +152,7 @@ def spread(
             yield from shift.work(left)
         except StoppedError:
             harvest.stopped = True
-            shift.stop()
+            yield from shift.stop()
         finally:
             shift.end()
 
@@ -223,6 +223,8 @@ class _Shift(Generic[T, R]):
                 if row is not None:
                     self._finished += 1
                     yield row
+                elif given.future.done():
+                    raise StoppedError("Stopped.")
             for worker in present - set(self._given):
                 if waiting:
                     self._give(waiting.popleft(), worker, files)
@@ -263,11 +265,10 @@ class _Shift(Generic[T, R]):
             task, f"{DEATHS} workers died while they worked on this ligand, perhaps for want of memory. Use fewer workers, or leave it out."
         )
 
-    def _row(self, given: "_Given[T]") -> R:
-        """The row of a ligand that is done.
+    def _row(self, given: "_Given[T]") -> R | None:
+        """The row of a ligand that is done; none if it was stopped on the way.
 
         Raises:
-            StoppedError: It was stopped on the way.
             StudioError: A folder cannot be written.
         """
         task = given.task
@@ -278,19 +279,21 @@ class _Shift(Generic[T, R]):
         if problem is not None:
             return self._trade.lost(task, f"The worker met an unexpected {type(problem).__name__}: {problem}. Is the same Potential Studio installed there?")
         row, files = given.future.result()
-        if row is None:
-            raise StoppedError("Stopped.")
-        if not self._team.near and task.folder:
+        if row is not None and not self._team.near and task.folder:
             _unpack(files, task.folder)
             self._trade.keep(task, row)
         return row  # type: ignore[no-any-return]  # what dask gives back has no type
 
-    def stop(self) -> None:
-        """Ask workers to stop, and wait a moment for what they write."""
+    def stop(self) -> Iterator[R]:
+        """Ask workers to stop, wait a moment for them, and collect what was finished meanwhile."""
         self._client.run(_stop, self._token)
         until = monotonic() + GRACE
         while monotonic() < until and not all(given.future.done() for given in self._given.values()):
             sleep(POLL)
+        for worker in [worker for worker, given in self._given.items() if given.future.done()]:
+            row = self._row(self._given.pop(worker))
+            if row is not None:
+                yield row
 
     def end(self) -> None:
         """Tell what happened to the workers, and forget the work."""

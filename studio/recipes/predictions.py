@@ -83,33 +83,42 @@ def _columns(result: Result, count: int) -> dict[str, "np.ndarray[tuple[int, ...
 
 
 def _of_table(path: Path, quantity: str) -> Predictions:
+    rows = _rows(path)
+    heading = rows.pop(0) if _number(rows[0][1]) is None or "name" in rows[0] else []
+    name, value, error = _places(heading, quantity, path.name) if heading else (0, 1, 2)
+    cells = [(row[name], _at(row, value), _at(row, error)) for row in rows if name < len(row)]
+    return _collected(heading[value] if heading else "predicted", cells)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The cells of a table.
+
+    Raises:
+        SettingsError: It is none.
+        StorageError: It cannot be read.
+    """
     with storage(path.parent):
         if not path.is_file():
             raise SettingsError(f"There is no file or folder '{path}'. Give the folder of a series that is done, or a CSV file: name,value,error in kcal/mol.")
         if path.stat().st_size > MAX_MEGABYTES * 1e6:
             raise SettingsError(f"{path.name} is larger than {MAX_MEGABYTES:g} MB: expected a table with a line for each ligand.")
         text = path.read_text(encoding="utf-8-sig", errors="replace")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
-    if not rows or min(len(row) for row in rows) < 2:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if "".join(row).strip()]
+    if not rows or min(map(len, rows)) < 2:
         raise SettingsError(f"{path.name} is not a table of predictions. Expected lines such as: ejm_31,-9.5,0.4 (name, kcal/mol, standard error).")
-    heading = rows.pop(0) if _number(rows[0][1]) is None or "name" in rows[0] else []
-    name, value, error = _places(heading, quantity, path.name)
-    cells = [(row[name], _at(row, value), _at(row, error)) for row in rows if name < len(row)]
-    return _collected(heading[value] if heading else "predicted", cells)
+    return rows
 
 
 def _places(heading: list[str], quantity: str, file: str) -> tuple[int, int, int]:
-    """Columns of name, value and standard error."""
-    if not heading:
-        return 0, 1, 2
-    name = heading.index("name") if "name" in heading else 0
-    energies = [title for title in heading if title.endswith(UNIT) and not title.endswith(SPREADS) and not title.startswith("measured")]
-    wanted = quantity or ("value" if "value" in heading else next(iter(energies), ""))
+    """Columns of name, value and standard error; a column that does not exist for what is not there."""
     if quantity and quantity not in heading:
         raise SettingsError(f"{file} has no column '{quantity}'. It has: {', '.join(heading)}.")
-    value = heading.index(wanted) if wanted else next(column for column in range(len(heading)) if column != name)
-    spread = next((title for title in (heading[value].replace(UNIT, f"_error{UNIT}"), "error") if title in heading and title != heading[value]), "")
-    return name, value, heading.index(spread) if spread else (2 if (name, value) == (0, 1) else len(heading))
+    name = heading.index("name") if "name" in heading else 0
+    others = [title for column, title in enumerate(heading) if column != name]
+    energies = [title for title in others if title.endswith(UNIT) and not title.endswith(SPREADS) and not title.startswith("measured")]
+    wanted = quantity or next(iter(["value"] * ("value" in others) + energies + others))
+    spreads = [title for title in (wanted.replace(UNIT, f"_error{UNIT}"), "error") if title in others and title != wanted]
+    return name, heading.index(wanted), heading.index(spreads[0]) if spreads else len(heading)
 
 
 def _at(row: list[str], column: int) -> float:
