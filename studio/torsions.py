@@ -48,7 +48,7 @@ class ScanProtocol(BaseModel):
     """How torsions are scanned.
 
     Args:
-        medium: `gas`, or `water`: a continuum (see `studio.potentials.mm.in_water`).
+        medium: `gas`, or `water`: a continuum (see `studio.potentials.water.in_water`).
         points: Angles of a profile, around the whole circle.
         map_points: Angles along each side of a map of two bonds.
         conformers: Shapes of the rest of the molecule that are tried, besides the given one.
