@@ -6,21 +6,18 @@ angle, and what is lower spreads to its neighbours until nothing changes (wavefr
 minimisation; must not know where the molecule came from.
 """
 
-import io
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
-from zipfile import BadZipFile
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.conformers import achiral, conformers, intact, turned, unique_minima
 from studio.errors import SimulationError
-from studio.files import write_whole
 from studio.internal import internals, torsion_angles
+from studio.parts import Part, keep, kept
 from studio.potentials.base import BoundPotential, Potential
 from studio.potentials.water import in_water
 from studio.relax import OnStep, Relaxed, Twist, relax
@@ -48,7 +45,7 @@ class ScanProtocol(BaseModel):
     """How torsions are scanned.
 
     Args:
-        medium: `gas`, or `water`: a continuum (see `studio.potentials.mm.in_water`).
+        medium: `gas`, or `water`: a continuum (see `studio.potentials.water.in_water`).
         points: Angles of a profile, around the whole circle.
         map_points: Angles along each side of a map of two bonds.
         conformers: Shapes of the rest of the molecule that are tried, besides the given one.
@@ -102,11 +99,8 @@ class Scanned:
         Raises:
             StorageError: No space or no permission.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        told = json.dumps({"key": key, **{name: values.pop(name) for name in ("evaluations", "provenance", "notes")}})
-        content = io.BytesIO()
-        np.savez(content, allow_pickle=False, told=np.array(told), **values)
-        write_whole(path, content.getvalue())
+        arrays = {name: getattr(self, name) for name in ("torsions", "angles", "energies", "places")}
+        keep(path, key, Part(arrays, {name: getattr(self, name) for name in ("evaluations", "provenance", "notes")}))
 
     @classmethod
     def load(cls, path: Path, key: str) -> "Scanned | None":
@@ -116,13 +110,11 @@ class Scanned:
             path: The file.
             key: As given to `save`.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                arrays: dict[str, Any] = dict(file)
-            told = json.loads(str(arrays.pop("told")))
-            return cls(**arrays, **(told | {"notes": tuple(told["notes"])})) if told.pop("key") == key else None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        part = kept(path, key)
+        if part is None:
             return None
+        a, words = part.arrays, part.words
+        return cls(a["torsions"], a["angles"], a["energies"], a["places"], int(words["evaluations"]), dict(words["provenance"]), tuple(words["notes"]))
 
 
 def scanned(potential: Potential, molecule: Structure, torsions: Integers, protocol: ScanProtocol, on_phase: OnPhase | None = None) -> Scanned:

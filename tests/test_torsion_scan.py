@@ -110,6 +110,18 @@ def test_all_bonds_of_a_molecule_in_fragments(tmp_path: Path) -> None:
     assert "more than at any other bond" in report.headline
 
 
+def test_one_fragment_is_the_molecule_that_is_shown(tmp_path: Path) -> None:
+    system = System(source=FromSmiles(smiles="O=C(Nc1ccccc1)CCC1CCCCC1"))
+    recipe = scan(system=system, bond="1", cut=True, protocol=ScanProtocol(points=6, conformers=0))
+    result = recipe.run(folder=tmp_path)
+    fragment = store.load(tmp_path / STRUCTURE)
+    assert len(fragment) < len(system.prepare())
+    report = recipe.report(result, fragment)
+    assert {shape.positions.shape for shape in report.shapes} == {(len(fragment), 3)}
+    assert max(report.charts[0].curves[0].targets[0].atoms) < len(fragment)
+    assert recipe.report(result, system.prepare()).molecule is None, "atoms of the fragment are not those of the whole"
+
+
 def test_a_map_marks_the_pose(tmp_path: Path) -> None:
     recipe = scan(second="1")
     result = recipe.run(folder=tmp_path)
@@ -118,9 +130,8 @@ def test_a_map_marks_the_pose(tmp_path: Path) -> None:
     assert isinstance(chart, Heat)
     row, column, name = chart.points[0]
     assert name == "pose"
-    step = [
-        abs((float(labels[k]) - angle + 180) % 360 - 180) for labels, k, angle in zip((chart.rows, chart.columns), (row, column), result.arrays["pose_degrees"])
-    ]
+    labels = float(chart.rows[row]), float(chart.columns[column])
+    step = np.abs((labels - result.arrays["pose_degrees"] + 180) % 360 - 180)
     assert max(step) <= 30.0
     cell = result.arrays["maps_kcal_mol"][0]
     assert chart.values[0][0] == pytest.approx(cell[-1, 0])

@@ -48,6 +48,18 @@ print(pulled.pull_force > 0 and "pull_work_kJ_mol" in table, "force and work of 
 print(lengths["nnp/mm"].std() > 3 * lengths["mm"].std(), "only the network's hydrogen swings")
 print("Dynamics(" in script and "import" in script, "the run can be taken home")
 """,
+    "04_strain_of_a_bound_ligand": """
+of = {pose: {name: result.values[f"{name}_strain_kcal_mol"] for name in asked[pose]} for pose, result in results.items()}
+print(all(strain < 1.5 for strain in of["crystal"].values()), "the crystal pose is comfortable")
+print(of["docked"]["so3lr"] > 2.5 > 1.0 > of["docked"]["mm"] and of["docked"]["gfn2-xtb"] > of["docked"]["mm"] + 0.5, "only MM does not mind the docked one")
+print(worst == "C4-C8", "the network finds the bond that was turned")
+print("badly" in table.rows[0][-1], "MM is told to be wrong about it")
+heights = {curve.name: max(curve.y) for curve in curves.curves}
+print(heights["GFN2-xTB"] > 1.5 * heights["MM"] and heights["SO3LR"] > 1.5 * heights["MM"], "two methods against one")
+print(all(found[name, "gas"] > found[name, "water"] + 8 for name in ("mm", "so3lr")), "in vacuum the zwitterion folds")
+print(by_count[0] < by_count[-1] - 0.5 and abs(by_count[-1] - by_count[-2]) < 0.3, "the search converges from below")
+print(by_tolerance[0] > by_tolerance[-1] + 0.5, "a looser pose is less strained")
+""",
 }
 
 

@@ -36,7 +36,10 @@ class _Seen:
     """The arrays of a result, by the names that people know."""
 
     def __init__(self, result: Result, molecule: Structure | None) -> None:
-        self.result, self.molecule, arrays = result, molecule, result.arrays
+        arrays = result.arrays
+        sizes = {places.shape[-2] for name, places in arrays.items() if name.startswith("places_nm")}
+        # Of one bond in a fragment, atoms and places are the fragment's: another molecule has no part in them.
+        self.result, self.molecule = result, molecule if molecule and sizes <= {len(molecule)} else None
         self.bonds, self.potentials = tuple(map(str, arrays["bond_names"])), tuple(map(str, arrays["potentials"]))
         self.angles, self.pose, self.recorded = arrays["angles_degrees"], arrays["pose_degrees"], arrays["recorded_degrees"]
         self.atoms = [tuple(row) for row in arrays["torsion_atoms"].tolist()]

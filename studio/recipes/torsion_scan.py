@@ -1,6 +1,5 @@
 """Torsion scan: what it costs to turn the rotatable bonds of a molecule, by several potentials, and whether MM describes it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from studio.fragments import around
 from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
 from studio.io import store
+from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.profiles import agreement, at, barrier, ends, minima
 from studio.recipes.base import OnFrame, Recipe, Study
@@ -236,7 +236,7 @@ class _Scans:
         molecule, torsions = self.subjects[bond]
         settings = self.recipe.protocol.model_dump_json()
         parts = (molecule.key, str(torsions.tolist()), potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return key_of(*parts)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""
