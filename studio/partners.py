@@ -121,7 +121,7 @@ def partners(structure: Structure, chosen: Integers, *, apart: bool = False) -> 
 
     Args:
         structure: The whole.
-        chosen: Atoms of the ligand; of several molecules, the largest by far.
+        chosen: Atoms of the ligand; of several molecules, the largest by far, and of a host and its guest alone, the guest.
         apart: The two may lie far from each other.
 
     Raises:
@@ -129,9 +129,7 @@ def partners(structure: Structure, chosen: Integers, *, apart: bool = False) -> 
         StructureError: There is nothing that it could bind to, or it lies far away from that.
     """
     ligand = _molecule(structure, chosen)
-    salt = np.array([residue.kind == "ion" and residue.name.upper() in SALT for residue in structure.residues], dtype=np.bool_)
-    lost = np.concatenate([ligand, structure.atoms_of("water"), np.flatnonzero(salt[structure.residue_index])])
-    receptor = np.setdiff1d(np.arange(len(structure)), lost)
+    receptor = _receptor(structure, ligand)
     if not len(receptor):
         raise StructureError(
             "There is nothing that this ligand could bind to: expected a protein or a host beside it, found none. "
@@ -154,12 +152,20 @@ def _molecule(structure: Structure, chosen: Integers) -> Integers:
             f"The ligand has to be a whole molecule; the atoms chosen are a part of what {structure.residue_of(int(cut[0]))} belongs to. "
             "A ligand that is bonded to its protein has no interaction energy of its own: choose a ligand that is not."
         )
-    largest, *others = sorted(touched, key=lambda piece: -int((structure.numbers[piece] > 1).sum()))
-    sizes = [int((structure.numbers[piece] > 1).sum()) for piece in (largest, *others)]
-    if others and sizes[0] < MAIN * sizes[1]:
-        counts = ", ".join(map(str, sizes[:8]))
+    sizes = [int((structure.numbers[piece] > 1).sum()) for piece in touched]
+    order = np.argsort(sizes, kind="stable")[::-1].tolist()
+    if len(order) > 1 and sizes[order[0]] < MAIN * sizes[order[1]]:
+        counts = ", ".join(str(sizes[index]) for index in order[:8])
         raise UnsupportedError(f"Expected one ligand, got {len(sizes)} molecules of {counts} heavy atoms. Choose one, for example by its residue or chain.")
-    return np.sort(largest)
+    pair = len(touched) == 2 and not len(_receptor(structure, np.concatenate(touched)))
+    return np.sort(touched[order[1 if pair else 0]])
+
+
+def _receptor(structure: Structure, ligand: Integers) -> Integers:
+    """All that a ligand could bind to: everything else but water and salt."""
+    salt = np.array([residue.kind == "ion" and residue.name.upper() in SALT for residue in structure.residues], dtype=np.bool_)
+    lost = np.concatenate([ligand, structure.atoms_of("water"), np.flatnonzero(salt[structure.residue_index])])
+    return np.setdiff1d(np.arange(len(structure)), lost)
 
 
 def _remarks(structure: Structure, ligand: Integers, receptor: Integers, apart: bool) -> list[str]:

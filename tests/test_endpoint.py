@@ -16,11 +16,16 @@ from studio.forcefield.subset import subset
 from studio.io import store, to_pdb
 from studio.partners import Partners, partners
 from studio.potentials.mm import MM
+from studio.questions import Offer, answered
+from studio.recipes.against_experiment import AgainstExperiment
 from studio.recipes.base import load_recipe
 from studio.recipes.binding_series import TABLE, EndPointSeries, InteractionSeries
+from studio.recipes.crew import Crew
 from studio.recipes.endpoint import EndPoint, EndPointPose
-from studio.recipes.ligands import measure
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.interaction import Interaction
+from studio.recipes.interaction_run import InteractionRun
+from studio.recipes.ligands import KEY, measure
+from studio.recipes.strain_series import LIGANDS, Records, Series
 from studio.recorder import STRUCTURE
 from studio.report import Curves, Heat, Scatter, Table
 from studio.result import Result
@@ -280,7 +285,7 @@ def test_a_series_is_a_map_and_one_that_fails_does_not_stop_it(files: tuple[Path
     assert any(note.startswith("silane: ") and "Si" in note for note in found.notes)
     rows = list(csv.DictReader((tmp_path / TABLE).read_text().splitlines()))
     assert [row["name"] for row in rows] == ["amide", "silane", "urea"]
-    assert float(rows[0]["mm_kcal_mol"]) == pytest.approx(found.arrays["total_kcal_mol"][0].sum(), abs=1e-3)
+    assert float(rows[0]["mm_kcal_mol"]) == pytest.approx(found.arrays["mm_kcal_mol"][0], abs=1e-3)
     heat = recipe.report(found).charts[0]
     assert isinstance(heat, Heat)
     assert heat.rows == ("amide", "silane", "urea")
@@ -296,7 +301,7 @@ def test_a_ligand_can_be_sent_to_another_process(files: tuple[Path, Path]) -> No
 
 
 def test_a_series_is_ranked(files: tuple[Path, Path], tmp_path: Path) -> None:
-    recipe = EndPointSeries(source=Records(path=str(files[0])), protein=FromFile(path=str(files[1])), potential="mm")
+    recipe = EndPointSeries(source=Records(path=str(files[0])), protein=str(files[1]), potential="mm")
     found = recipe.run(folder=tmp_path)
     assert found.values == {"ligands": 3.0, "failed": 1.0}
     table = recipe.report(found).charts[0]
@@ -311,7 +316,7 @@ def test_a_ranking_is_laid_beside_experiment() -> None:
     count, energies = 4, np.array([-30.0, -32.0, -36.0, -31.0])
     arrays = {"names": np.array(["ejm_31", "ejm_42", "ejm_43", "ejm_44"]), "measured_dG_kcal_mol": 0.2 * energies}
     arrays |= {f"{name}_kcal_mol": energies for name in ("binding", "coulomb", "lennard_jones", "polar", "nonpolar", "strain")}
-    arrays["ligand_charge_e"] = np.array([0.0, 0.0, -1.0, 0.0])
+    arrays |= {"ligand_charge_e": np.array([0.0, 0.0, -1.0, 0.0]), "places_in_series": np.arange(count)}
     recipe = EndPointSeries(source=Series(target="tyk2", ligands=tuple(arrays["names"].tolist())))
     report = recipe.report(Result(json.loads(recipe.to_json()), {"ligands": float(count), "failed": 0.0}, arrays))
     scatter = report.charts[0]
@@ -326,3 +331,33 @@ def test_a_ranking_is_laid_beside_experiment() -> None:
 def test_ligands_without_a_protein_are_refused(files: tuple[Path, Path]) -> None:
     found = InteractionSeries(source=Records(path=str(files[0]))).run()
     assert "holds no protein. Name the PDB or mmCIF file" in found.failure.message
+
+
+def test_two_workers_give_the_same_numbers(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Processes beside this one, which keep what they finish themselves."""
+    recipe = interactions(files)
+    alone = recipe.run()
+    crowd = recipe.model_copy(update={"crew": Crew(workers=2)}).run(folder=tmp_path)
+    assert crowd.values == alone.values
+    np.testing.assert_allclose(crowd.arrays["residues_kcal_mol"], alone.arrays["residues_kcal_mol"], atol=1e-6)
+    assert (tmp_path / LIGANDS / "0000" / KEY).exists()
+
+
+def test_a_ranking_can_be_judged_against_experiment(tmp_path: Path) -> None:
+    """What a series leaves behind is what `AgainstExperiment` reads; the first number is the one that is meant."""
+    names, energies = ("ejm_31", "ejm_42", "ejm_43"), np.array([-30.0, -32.0, -36.0])
+    arrays = {"names": np.array(names), "measured_dG_kcal_mol": 0.2 * energies, "binding_kcal_mol": energies, "coulomb_kcal_mol": 2.0 * energies}
+    Result({}, {"ligands": 3.0}, arrays).keep(tmp_path)
+    found = AgainstExperiment(source=Series(target="tyk2", ligands=names), predictions=str(tmp_path)).run()
+    assert found.ok, found.failure
+    np.testing.assert_allclose(found.arrays["predicted_kcal_mol"], energies)
+
+
+@pytest.mark.parametrize("recipe", [EndPoint, EndPointPose, EndPointSeries, Interaction, InteractionRun, InteractionSeries], ids=lambda recipe: recipe.__name__)
+def test_people_are_asked_only_what_a_form_can_take(recipe) -> None:
+    """Every question's default is an answer that the recipe takes."""
+    offer = Offer("any", recipe.study, recipe)
+    subject = {"system": {"system": PEPTIDE.model_dump()}, "series": {"source": Series(target="tyk2").model_dump()}, "recording": {"recording": "run"}}
+    defaults = {question.name: question.default for question in offer.questions}
+    assert answered(offer, subject[recipe.study.subject], defaults) == recipe.model_validate(subject[recipe.study.subject])
+    assert all(question.help for question in offer.questions)

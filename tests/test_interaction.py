@@ -214,6 +214,14 @@ def test_a_ligand_that_is_bonded_or_alone_is_refused(whole: Structure) -> None:
         partners(two, np.arange(len(two)))
 
 
+def test_of_a_host_and_its_guest_the_guest_is_the_ligand() -> None:
+    """Nobody has to choose; beside a protein the larger of two small molecules is meant."""
+    both = beside(Structure.from_smiles("c1ccc2cc3ccccc3cc2c1"), Structure.from_smiles("CC"), index=0)
+    assert len(partners(both, np.arange(len(both))).ligand) == 8
+    whole = PEPTIDE.prepare().join(both.with_positions(both.positions + PEPTIDE.prepare().positions[0] - both.positions[0] + 0.3))
+    assert len(partners(whole, np.arange(len(PEPTIDE.prepare()), len(whole)), apart=True).ligand) == 24
+
+
 def test_chains_with_equal_numbers_are_told_apart_and_a_peptide_can_be_the_ligand() -> None:
     one = PEPTIDE.prepare()
     other = replace(one, residues=tuple(replace(residue, chain="B") for residue in one.residues))

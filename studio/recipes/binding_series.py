@@ -4,13 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from studio.errors import StudioError
 from studio.files import storage, write_whole
@@ -31,7 +30,13 @@ from studio.units import Nanometer
 TABLE = "energies.csv"
 """In the folder: a line for each ligand."""
 COLUMNS = ("binding_kcal_mol", "coulomb_kcal_mol", "lennard_jones_kcal_mol", "polar_kcal_mol", "nonpolar_kcal_mol", "strain_kcal_mol")
+TOTALS = ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol")
 _PROTEIN = "PDB or mmCIF file in whose frame the ligands of a file are posed; a bundled series has its own."
+
+
+def _file(value: object) -> object:
+    """A path stands for its file."""
+    return FromFile(path=value) if isinstance(value, str) and value else value or None
 
 
 class _Many(Recipe):
@@ -47,8 +52,8 @@ class _Many(Recipe):
     resumes: ClassVar[bool] = True
 
     source: Annotated[Records | Series, Field(discriminator="kind")]
-    protein: FromFile | None = Field(default=None, title="Protein", description=_PROTEIN)
-    ph: Annotated[float, Field(ge=0.0, le=14.0)] = 7.4
+    protein: Annotated[FromFile | None, BeforeValidator(_file)] = Field(default=None, title="Protein file", description=_PROTEIN)
+    ph: Annotated[float, Field(ge=0.0, le=14.0, title="pH", description="Decides on protonation where a file leaves hydrogens out.")] = 7.4
     crew: Crew = Crew()
 
     def single(self, ligand: Complex) -> Interaction | EndPointPose:
@@ -106,8 +111,8 @@ class InteractionSeries(_Many):
     ) -> Result:
         """Measure all ligands, in their order.
 
-        `arrays` has names (l,), rows (r,): all residues that come near one of them, residues_kcal_mol (l, r), total_kcal_mol (l, 2): Coulomb and
-        Lennard-Jones, hydrogen_bonds (l,) and measured_dG_kcal_mol (l,); not a number for what failed or is not there.
+        `arrays` has names (l,), rows (r,): all residues that come near one of them, residues_kcal_mol (l, r), each of `TOTALS` (l,),
+        hydrogen_bonds (l,), places_in_series (l,) and measured_dG_kcal_mol (l,); not a number for what failed or is not there.
 
         Args:
             structure: Not used: the source has many.
@@ -115,7 +120,7 @@ class InteractionSeries(_Many):
             progress: Called with a fraction and a sentence.
             folder: Where finished ligands are kept, and found again.
         """
-        return _run(self, _residues, ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol"), on_frame, progress, folder=folder)
+        return _run(self, _residues, TOTALS, on_frame, progress, folder=folder)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues and ligands as a map.
@@ -192,30 +197,30 @@ Gather = Callable[[Sequence[Done]], dict[str, NDArray[np.generic]]]
 
 def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, *, folder: Path | None) -> Result:
     data = json.loads(recipe.to_json())
+
+    def after(done: list[Done]) -> None:
+        if folder:
+            write_whole(folder / TABLE, table(done, columns).encode())
+
     try:
         tasks = recipe.tasks(folder)
         if folder:
             with storage(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
-
-        def after(done: list[Done]) -> None:
-            if folder:
-                write_whole(folder / TABLE, table(done, columns).encode())
-
         done, told = all_of(tasks, recipe.crew, on_frame, progress, after)
         check_some(done)
     except StudioError as problem:
         return Result(data, provenance=versions(), failure=Failure.from_error(problem))
     values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
-    arrays = _common(done) | gather(done)
     provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-    return replace(Result(data, values, arrays, provenance), notes=(*failures(done), *told))
+    return Result(data, values, _common(done) | gather(done), provenance, (*failures(done), *told))
 
 
 def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
     measured = [np.nan if each.task.affinity is None else each.task.affinity for each in done]
-    return {"names": np.array([each.task.name for each in done], dtype=np.str_), "measured_dG_kcal_mol": np.array(measured)}
+    names, places = np.array([each.task.name for each in done], dtype=np.str_), np.array([each.task.index for each in done], dtype=np.int64)
+    return {"names": names, "places_in_series": places, "measured_dG_kcal_mol": np.array(measured)}
 
 
 def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
@@ -231,14 +236,15 @@ def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
         near |= dict.fromkeys(str(row) for row, distance in zip(result.arrays["rows"], result.arrays["row_distance_nm"], strict=True) if distance <= reach)
     known = list(dict.fromkeys(str(row) for result in sound for row in result.arrays["rows"]))
     rows = [row for row in known if row in near]
-    energies, totals, bonds = np.full((len(done), len(rows)), np.nan), np.full((len(done), 2), np.nan), np.full(len(done), np.nan)
+    energies, bonds = np.full((len(done), len(rows)), np.nan), np.full(len(done), np.nan)
     for index, each in enumerate(done):
         if each.result.ok:
             parts = each.result.arrays["mm_kcal_mol"]
             own = dict(zip(map(str, each.result.arrays["rows"]), parts.sum(axis=1), strict=True))
             energies[index] = [own.get(row, np.nan) for row in rows]
-            totals[index], bonds[index] = parts.sum(axis=0), len(each.result.arrays["hydrogen_bonds"])
-    return {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "total_kcal_mol": totals, "hydrogen_bonds": bonds}
+            bonds[index] = len(each.result.arrays["hydrogen_bonds"])
+    totals = {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in TOTALS}
+    return totals | {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}
 
 
 def table(done: Sequence[Done], columns: Sequence[str]) -> str:

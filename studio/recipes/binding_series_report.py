@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.errors import StudioError
+from studio.experiment import FEWEST, agreement
 from studio.recipes.endpoint_report import LEFT_OUT
 from studio.recipes.interaction_report import VACUUM, number
 from studio.report import Bars, Chart, Group, Heat, Point, Report, Scatter, Table, Target
@@ -35,21 +36,17 @@ def interactions_report(recipe: "InteractionSeries", result: Result) -> Report:
         result: Without a failure.
     """
     arrays = result.arrays
-    energies, totals = arrays["residues_kcal_mol"], arrays["total_kcal_mol"].sum(axis=1)
+    energies = arrays["residues_kcal_mol"]
     spread = np.nan_to_num(_spread(energies))
     chosen = np.sort(np.argsort(-(spread + 0.2 * np.nan_to_num(np.abs(energies).max(axis=0, initial=0.0))), kind="stable")[:SHOWN])
-    targets = _targets(recipe, len(totals))
+    targets = _targets(recipe, arrays)
     values = tuple(tuple(number(energy) for energy in line[chosen]) for line in energies)
     heat = Heat(
         "Residues and ligands", "kcal/mol", "residue", "ligand", tuple(str(arrays["rows"][k]) for k in chosen), tuple(map(str, arrays["names"])), values,
         centred=True, targets=targets, note=f"{VACUUM} Those residues are shown that matter most, in the order of the protein.",
     )  # fmt: skip
-    rows = tuple(
-        (str(name), number(total), *map(number, parts), number(bonds), number(measured))
-        for name, total, parts, bonds, measured in zip(
-            arrays["names"], totals, arrays["total_kcal_mol"], arrays["hydrogen_bonds"], arrays["measured_dG_kcal_mol"], strict=True
-        )
-    )
+    keys = ("mm_kcal_mol", "mm_coulomb_kcal_mol", "mm_lennard_jones_kcal_mol", "hydrogen_bonds", "measured_dG_kcal_mol")
+    rows = tuple((str(name), *(number(arrays[key][k]) for key in keys)) for k, name in enumerate(arrays["names"]))
     columns = ("ligand", "MM, all (kcal/mol)", "Coulomb", "Lennard-Jones", "hydrogen bonds", "measured dG (kcal/mol)")
     apart = [str(arrays["rows"][k]) for k in np.argsort(-spread, kind="stable")[:3] if spread[k] > 0.0]
     told = f" They differ most at {', '.join(apart)}." if apart else ""
@@ -74,11 +71,11 @@ def ranking_report(recipe: "EndPointSeries", result: Result) -> Report:
     """
     arrays = result.arrays
     order = np.argsort(arrays["binding_kcal_mol"], kind="stable")  # what has no number comes last
-    targets = _targets(recipe, len(order))
+    targets = _targets(recipe, arrays)
     charts: list[Chart] = [_ranked(arrays, order, targets), _parts(arrays, order, targets)]
     both = np.isfinite(arrays["binding_kcal_mol"]) & np.isfinite(arrays["measured_dG_kcal_mol"])
     agreement = ""
-    if both.sum() >= 3:
+    if both.sum() >= FEWEST:
         charts.insert(0, _against(arrays, both, targets))
         agreement = f" Against experiment: {_agreement(arrays, both)}."
     known = arrays["binding_kcal_mol"][np.isfinite(arrays["binding_kcal_mol"])]
@@ -141,18 +138,18 @@ def _against(arrays: Arrays, both: NDArray[Any], targets: tuple[Target, ...]) ->
 
 
 def _agreement(arrays: Arrays, both: NDArray[Any]) -> str:
-    from scipy.stats import kendalltau, pearsonr
+    """Ranks against experiment, with intervals of 95 % over the choice of ligands."""
+    found = agreement(arrays["binding_kcal_mol"][both], arrays["measured_dG_kcal_mol"][both], shifted=True).figures
+    told = [
+        f"{title} {found[name].value:.2f} ({found[name].low:.2f} to {found[name].high:.2f})" for name, title in (("tau", "Kendall's tau"), ("r", "Pearson's r"))
+    ]
+    return f"{', '.join(told)}, {both.sum()} ligands"
 
-    x, y = arrays["measured_dG_kcal_mol"][both], arrays["binding_kcal_mol"][both]
-    if np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
-        return "all values are equal"
-    return f"Kendall's tau {kendalltau(x, y).statistic:.2f}, Pearson's r {pearsonr(x, y).statistic:.2f}, {len(x)} ligands"
 
-
-def _targets(recipe: "InteractionSeries | EndPointSeries", count: int) -> tuple[Target, ...]:
-    """The systems that can be opened, in the order of the series; none where its files are gone."""
+def _targets(recipe: "InteractionSeries | EndPointSeries", arrays: Arrays) -> tuple[Target, ...]:
+    """The systems that can be opened, one for each ligand; none where its files are gone."""
     try:
-        tasks = recipe.tasks()[:count]
+        tasks = recipe.tasks()
     except StudioError:
         return ()
-    return tuple(Target(system=task.recipe.system.model_dump_json()) for task in tasks)  # type: ignore[attr-defined]
+    return tuple(Target(system=tasks[place].recipe.system.model_dump_json()) for place in arrays["places_in_series"].tolist())

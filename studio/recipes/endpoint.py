@@ -26,7 +26,7 @@ from studio.partners import partners
 from studio.parts import Part, keep, kept, key_of
 from studio.potentials.base import Potential
 from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.interaction import posed
+from studio.recipes.interaction import complex_of
 from studio.recipes.recorded import Frames, recorded
 from studio.recipes.work import OnPhase, Watch, going, share
 from studio.recorder import RECIPE, STRUCTURE
@@ -101,7 +101,7 @@ class EndPoint(_Ends):
     kind: Literal["endpoint"] = "endpoint"
     version: Literal[1] = 1
     recording: str
-    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="What binds; everything else but water and salt is what it binds to.")
+    ligand: AnyRegion = Focus()
     skip: Annotated[float, Field(ge=0.0, le=0.9)] = Field(default=0.2, title="Leave out at the start (share)", description="The run settles there.")
     frames: Annotated[int, Field(ge=1, le=100_000)] = Field(default=50, title="Frames", description="At most so many are evaluated, equally far apart.")
 
@@ -143,7 +143,7 @@ class EndPointPose(_Ends):
     kind: Literal["endpoint_pose"] = "endpoint_pose"
     version: Literal[1] = 1
     system: System
-    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="What binds; everything else but water and salt is what it binds to.")
+    ligand: AnyRegion = Focus()
     receptor: System | None = None
 
     def run(
@@ -168,7 +168,7 @@ class EndPointPose(_Ends):
 
 
 def _pose(recipe: EndPointPose, structure: Structure | None, progress: Progress | None) -> Frames:
-    whole, chosen = posed(recipe.system, recipe.receptor, recipe.ligand, structure, progress)
+    whole, chosen = complex_of(recipe.system, recipe.receptor, recipe.ligand, structure, progress)
     return Frames(partners(whole, chosen), recipe.system, np.zeros(0, dtype=np.int64), np.zeros(0), lambda _number: whole.positions, whole.key)
 
 

@@ -57,7 +57,7 @@ class Interaction(Recipe):
     kind: Literal["interaction"] = "interaction"
     version: Literal[1] = 1
     system: System
-    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="Whose interactions are asked for; everything else binds it.")
+    ligand: AnyRegion = Focus()
     receptor: System | None = None
     relax: bool = Field(default=True, title="Relax the pose first", description="A short minimisation by MM that takes clashes away; heavy atoms hardly move.")
     potentials: Annotated[tuple[str, ...], Field(max_length=5)] = Field(
@@ -108,7 +108,7 @@ class Interaction(Recipe):
         Raises:
             StudioError: The system cannot be prepared, or the two are no pair.
         """
-        whole, chosen = posed(self.system, self.receptor, self.ligand, structure, progress)
+        whole, chosen = complex_of(self.system, self.receptor, self.ligand, structure, progress)
         return partners(whole, chosen)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
@@ -123,7 +123,7 @@ class Interaction(Recipe):
         return pose_report(result, molecule)
 
 
-def posed(
+def complex_of(
     system: System, receptor: System | None, ligand: AnyRegion, structure: Structure | None = None, progress: Progress | None = None
 ) -> tuple[Structure, Integers]:
     """A complex, prepared, and the atoms of the ligand that were chosen.

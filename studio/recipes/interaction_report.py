@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.recipes.ligand import titled
 from studio.report import Bars, Chart, Group, Number, Painted, Report, Shape, Table, Target
 from studio.result import Result
 from studio.structure import Floats, Integers, Structure
@@ -105,7 +106,7 @@ def _bars(arrays: Mapping[str, NDArray[Any]], molecule: Structure | None, rows: 
             ("MM Lennard-Jones", [*parts[rows, 1], parts[rest, 1].sum()]),
         )
     ]
-    groups += [Group(name, (*map(number, arrays[f"{name}_kcal_mol"][rows]), None)) for name in names]
+    groups += [Group(titled(name), (*map(number, arrays[f"{name}_kcal_mol"][rows]), None)) for name in names]
     targets = (*(Target(atoms=residue_atoms(arrays, molecule, row)) for row in rows.tolist()), Target())
     return Bars("Interaction with each residue", "kcal/mol", (*labels, "all others"), tuple(groups), targets=targets, note=VACUUM)
 
@@ -117,7 +118,7 @@ def number(value: float) -> Number:
 
 def _totals(values: Mapping[str, float], names: Sequence[str]) -> Table:
     rows: list[tuple[str | Number, ...]] = [("MM", values["mm_kcal_mol"], values["mm_rows_kcal_mol"], None)]
-    rows += [(name, None, values.get(f"{name}_rows_kcal_mol"), values.get(f"{name}_cluster_kcal_mol")) for name in names]
+    rows += [(titled(name), None, values.get(f"{name}_rows_kcal_mol"), values.get(f"{name}_cluster_kcal_mol")) for name in names]
     about = ""
     if "cluster_atoms" in values:
         about = f"The cluster has {values['cluster_atoms']:.0f} atoms, no water, and the charge {values['cluster_charge_e']:+.0f}. {PLA15}"
@@ -135,7 +136,7 @@ def _bonds(arrays: Mapping[str, NDArray[Any]]) -> Table:
 
 
 def _table(arrays: Mapping[str, NDArray[Any]], molecule: Structure | None, rows: Integers, names: Sequence[str]) -> Table:
-    columns = ("residue", "nearest (Å)", "Coulomb", "Lennard-Jones", "MM", *names)
+    columns = ("residue", "nearest (Å)", "Coulomb", "Lennard-Jones", "MM", *map(titled, names))
     cells = tuple(
         (
             str(arrays["rows"][row]), 10.0 * float(arrays["row_distance_nm"][row]), *map(float, arrays["mm_kcal_mol"][row]),
@@ -182,7 +183,7 @@ def warnings(result: Result, names: Sequence[str]) -> list[str]:
         odd = [str(row) for row, far in zip(rows, away, strict=True) if far and str(row).startswith(CHARGED)]
         if odd:
             told.append(
-                f"{name} and MM differ by more than {APART:g} kcal/mol about the charged {', '.join(odd)}: many networks spread a charge over all they see "
+                f"{titled(name)} and MM differ by more than {APART:g} kcal/mol about the charged {', '.join(odd)}: many networks spread a charge over all "
                 "(SO3LR was 6 to 10 kcal/mol off GFN2-xTB for carboxylates of TYK2). Ask GFN2-xTB before you believe them."
             )
     return told

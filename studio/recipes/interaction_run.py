@@ -60,7 +60,7 @@ class InteractionRun(Recipe):
     kind: Literal["interaction_run"] = "interaction_run"
     version: Literal[1] = 1
     recording: str
-    ligand: AnyRegion = Field(default=Focus(), title="Ligand", description="Whose interactions are asked for; everything else binds it.")
+    ligand: AnyRegion = Focus()
     skip: Annotated[float, Field(ge=0.0, le=0.9)] = Field(default=0.0, title="Leave out at the start (share)", description="The run settles there.")
     frames: Annotated[int, Field(ge=1, le=100_000)] = Field(default=100, title="Frames", description="At most so many are looked at, equally far apart.")
     potentials: Annotated[tuple[str, ...], Field(max_length=5)] = Field(

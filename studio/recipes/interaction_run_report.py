@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.recipes.interaction_report import SHOWN, VACUUM, leading, number, painted, potentials_of, residue_atoms
+from studio.recipes.ligand import titled
 from studio.report import Bars, Chart, Curve, Curves, Group, Heat, Report, Shape, Table, Target
 from studio.result import Result
 from studio.structure import Integers, Structure
@@ -61,7 +62,7 @@ def _map(arrays: Arrays, molecule: Structure | None, rows: Integers) -> Heat:
 def _bars(arrays: Arrays, molecule: Structure | None, rows: Integers, names: Sequence[str]) -> Bars:
     groups = tuple(
         Group(title, tuple(map(number, arrays[f"{name}_kcal_mol"][rows])), tuple(map(number, arrays[f"{name}_error_kcal_mol"][rows])))
-        for title, name in (("MM", "mm"), *((name, name) for name in names))
+        for title, name in (("MM", "mm"), *((titled(name), name) for name in names))
     )
     labels = tuple(str(arrays["rows"][row]) for row in rows)
     return Bars("Interaction with each residue, mean over the run", "kcal/mol", labels, groups, targets=_targets(arrays, molecule, rows), note=VACUUM)

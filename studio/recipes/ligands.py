@@ -16,6 +16,7 @@ from studio.errors import SettingsError, StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.hybrid.view import Progress
+from studio.inputs import with_relative_paths
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread
@@ -59,7 +60,8 @@ class Task:
     @property
     def key(self) -> str:
         """A hash of all that the result depends on."""
-        parts = (self.recipe.to_json(), self.files, *(f"{name} {version}" for name, version in versions().items()))
+        recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its files lie changes nothing
+        parts = (recipe, self.files, *(f"{name} {version}" for name, version in versions().items()))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
