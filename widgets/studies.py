@@ -345,6 +345,8 @@ class Studies(Part):
     def _bring(self, number: int) -> None:
         """A study was opened from the list: where it is not finished, it can go on from here."""
         if number:
+            if self.desk.alert.sentence.startswith(f"Study {number},"):
+                self.desk.alert.dismiss()
             self.guard.start(self._tell_unfinished(number))
 
     async def _tell_unfinished(self, number: int) -> None:
