@@ -245,7 +245,7 @@ class Studies(Part):
         }  # fmt: skip
 
     def _fields(self, offer: Offer) -> list[dict[str, Any]]:
-        return [self._field(question, place >= AT_ONCE) for place, question in enumerate(offer.questions)]
+        return [self._field(question, place >= AT_ONCE or question.kind == "region") for place, question in enumerate(offer.questions)]
 
     def _field(self, question: Question, more: bool) -> dict[str, Any]:
         """A question as the page takes it."""

@@ -5,6 +5,7 @@
 //   messages out    {type: "choose", chart, place} | {type: "shape", name, on} | {type: "paint", index} | {type: "open"} | {type: "leave"} | {type: "size", tall}
 
 const POINTS = "Point or use the arrow keys to read the values; click or press Enter to show one in the molecule.";
+const LONG_HEADLINE = 110; // letters
 const REACH = 28; // pixels from a pointer that still mean a point
 
 function saved(blob, name) {
@@ -154,6 +155,7 @@ class Report {
     if (serial !== this.serial) [this.tab, this.table, this.serial] = [0, false, serial];
     this.title.textContent = title;
     this.headline.textContent = headline;
+    this.headline.classList.toggle("long", headline.length > LONG_HEADLINE);
     this.back.textContent = this.model.back;
     this.back.hidden = this.size.hidden = !this.model.back;
     this.size.textContent = this.model.tall ? "Smaller" : "Larger";

@@ -244,14 +244,15 @@ class List {
   }
 
   take({ id, data }) {
-    const without = ["zip", "xtc", "dcd", "pdb", "topology", "csv"];
-    const kinds = this.model.kinds.map(({ name, title, meaning }) => {
+    const moving = ["xtc", "dcd", "pdb", "topology", "csv"]; // of runs only
+    const without = data.study ? [] : ["zip", ...moving];
+    const kinds = this.model.kinds.filter(({ name }) => !data.study || !moving.includes(name)).map(({ name, title, meaning }) => {
       const disabled = !data.recorded && without.includes(name);
       const act = button("", () => (this.dialog.close(), this.send({ type: "take", id, kind: name })), { disabled, title: disabled ? "Nothing of this run is recorded yet." : "" });
       act.append(make("b", { textContent: title }), make("small", { textContent: meaning }));
       return make("li", {}, act);
     });
-    const hint = make("p", { className: "hint", textContent: data.recorded ? "The file comes to your downloads." : "Nothing of this run is recorded yet: let it play first." });
+    const hint = make("p", { className: "hint", textContent: data.recorded || data.study ? "The file comes to your downloads." : "Nothing of this run is recorded yet: let it play first." });
     this.sheet(`Take run ${id} home`, hint, make("ul", { className: "kinds" }, ...kinds));
   }
 
