@@ -14,6 +14,8 @@ const TOAST = 12000; // ms that a sentence stays
 const DOTS = '<svg viewBox="0 0 24 24" width="16" height="16" fill="currentColor" aria-hidden="true"><circle cx="5" cy="12" r="2"/><circle cx="12" cy="12" r="2"/><circle cx="19" cy="12" r="2"/></svg>';
 const FILM = '<svg viewBox="0 0 24 24" width="20" height="20" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><circle cx="8" cy="9" r="3"/><circle cx="16" cy="15" r="3.5"/><path d="m10.2 11 3 2"/></svg>';
 
+const CHART = FILM.replace(/<circle.*<\/svg>/, '<path d="M4 20h16M7 20v-7M12 20V5M17 20v-11" stroke-width="2.5"/></svg>');
+
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children.filter(Boolean));
@@ -76,7 +78,7 @@ class Row {
     this.open.title = lost || binned ? "" : here ? "This run is on screen." : data.study ? "Shows what the study found." : "Shows the run where it ended.";
     here ? this.open.setAttribute("aria-current", "true") : this.open.removeAttribute("aria-current");
     this.check.hidden = binned || lost || data.study;
-    this.root.classList.toggle("study", data.study);
+    if (data.study && this.picture.firstElementChild.tagName === "svg" && !this.drawn) (this.drawn = true), (this.picture.firstElementChild.outerHTML = CHART);
     this.more.hidden = binned || lost;
     this.back.hidden = !binned;
     this.remove.hidden = binned || !lost;
