@@ -59,7 +59,8 @@ def _about(entry: Entry) -> Iterator[Row]:
     yield "last change", f"{entry.updated.astimezone():%Y-%m-%d %H:%M}"
     if entry.atoms:
         yield "particles", str(entry.atoms)
-    yield "recorded", f"{entry.frames} frames, {entry.time_ps:.3f} ps"
+    if entry.frames or entry.resolution:  # a study records none
+        yield "recorded", f"{entry.frames} frames, {entry.time_ps:.3f} ps"
     yield "on disk", f"{entry.megabytes:.3g} MB"
     yield "folder", str(entry.folder)
     if entry.note:

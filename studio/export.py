@@ -25,7 +25,7 @@ from studio.io.xtc import Block, Index
 from studio.recipes.base import Recipe, load_recipe
 from studio.recorder import ACTIONS, ENERGIES, HELD, RECIPE, STRUCTURE, TOPOLOGY, TRAJECTORY
 from studio.replay import Replay
-from studio.result import PROVENANCE
+from studio.result import ARRAYS, PROVENANCE
 from studio.script import script_of
 from studio.structure import Structure
 from studio.units import NM_PER_ANGSTROM
@@ -97,7 +97,7 @@ def export_bundle(folder: Path, path: Path, title: str = "") -> None:
     recipe = type(recipe).model_validate(portable)
     top = path.stem or "run"
     with _whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name in (TOPOLOGY, STRUCTURE, ENERGIES, PROVENANCE, ACTIONS, HELD):
+        for name in (TOPOLOGY, STRUCTURE, ENERGIES, PROVENANCE, ARRAYS, ACTIONS, HELD):
             if (folder / name).exists():
                 bundle.write(folder / name, f"{top}/{name}")
         if len(replay):

@@ -318,8 +318,8 @@ def test_what_is_no_picture_or_state_is_refused(library: Library) -> None:
     run = library.new(ETHANOL).id
     with pytest.raises(SettingsError, match="Expected a PNG"):
         library.set_thumbnail(run, b"GIF89a")
-    with pytest.raises(SettingsError, match="'running' is not a state of a run"):
-        library.update(run, status="running")
+    with pytest.raises(SettingsError, match="'walking' is not a state of a run"):
+        library.update(run, status="walking")
 
 
 def test_room_is_counted_by_owner(library: Library) -> None:

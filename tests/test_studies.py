@@ -25,6 +25,7 @@ from tests.study_recipes import ALL, Counting
 from widgets.desk import Desk
 from widgets.inquiries import inquiries
 from widgets.limits import Limits
+from widgets.notebook import _bundle
 from widgets.report_data import between, colours_of, plain, range_of, target_of
 from widgets.reporting import Reporting, show_report
 from widgets.runs import Runs
@@ -350,6 +351,10 @@ def test_a_notebook_shows_a_report_a_folder_or_a_result(tmp_path):
         assert part.desk.viewer.pane.scene["cells"]
         assert part.pane.back == ""
         assert show_report(Result.kept(tmp_path), molecule()).report.headline == "There are 2 parts."
-        assert show_report(sample()).report.molecule is not None
+        shown = show_report(sample())
+        assert shown.report.molecule is not None
+        bundle, _ = _bundle(shown)
+        assert any("html" in kind for kind in bundle)
+        shown.desk.close()
 
     asyncio.run(act())

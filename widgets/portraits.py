@@ -42,7 +42,7 @@ class Portraits:
 
     def take(self) -> None:
         """Take a picture of what is shown; nothing happens where nobody looks."""
-        if self.store.entry is not None and not self.store.elsewhere and on_loop():
+        if self.store.entry is not None and not (self.store.compared or self.store.reported) and on_loop():
             self.desk.guard.start(self._take(self.store.entry.id))
 
     def _begin(self) -> None:

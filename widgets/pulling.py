@@ -52,7 +52,7 @@ class Pulling:
             self.pane.spring_label = effort(frame)
 
     def _begin(self, event: PullEvent) -> None:
-        if self.store.elsewhere:
+        if self.store.compared or self.store.reported:
             return  # that hand is in another molecule
         self.pane.spring_label = self._obstacle()
         if self.pane.spring_label:

@@ -59,7 +59,7 @@ class Stage:
     def show(self) -> None:
         """Show the present run, with empty plots; while runs are compared, that waits."""
         structure, alert = self.store.structure, self.desk.alert
-        if structure is None or self.store.elsewhere:
+        if structure is None or self.store.compared or self.store.reported:
             return
         if self._said and alert.sentence == self._said:
             alert.dismiss()  # it was about the run before
@@ -159,7 +159,7 @@ class Stage:
         Args:
             pick: What the hand did.
         """
-        if self.store.elsewhere:
+        if self.store.compared or self.store.reported:
             return  # that hand is in another molecule
         with self.desk.guard:
             if pick.remove:

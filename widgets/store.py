@@ -33,7 +33,6 @@ from widgets.playback import Playback
 
 logger = logging.getLogger(__name__)
 
-NOTHING = Status("closed", "Nothing is open")
 BOOKING_SECONDS = 2.0
 """Wall time between two notes in the library."""
 PICKS = 12
@@ -56,7 +55,7 @@ class Store(param.Parameterized):
     run = param.ClassSelector[Run | None](class_=Run, default=None, doc="The run that is shown.")
     entry = param.ClassSelector[Entry | None](class_=Entry, default=None, doc="Its place in the library.")
     structure = param.ClassSelector[Structure | None](class_=Structure, default=None, doc="Atoms of the run, in the order of its frames.")
-    status = param.ClassSelector[Status](class_=Status, default=NOTHING, doc="How the run is.")
+    status = param.ClassSelector[Status](class_=Status, default=Status("closed", "Nothing is open"), doc="How the run is.")
     doubts = param.ClassSelector[tuple[Doubt, ...]](class_=tuple, default=(), doc="What spoke against the network in this run, oldest first.")
     pending = param.ClassSelector[Status | None](class_=Status, default=None, doc="How the next run is coming along, while there is one.")
     refusal = param.ClassSelector[Refusal | None](class_=Refusal, default=None, doc="Why the last wish was not granted.")
@@ -315,8 +314,7 @@ class Store(param.Parameterized):
         if (coming := self._opening.attend()) is not None:
             self._attend(coming)
         if self.run is not None:
-            status = self.run.status
-            self.doubts = self.run.doubts
+            status, self.doubts = self.run.status, self.run.doubts
             if status != self.status:
                 self.status, self._booked = status, 0.0
             self._book()
@@ -343,11 +341,6 @@ class Store(param.Parameterized):
         """Let somebody else look after the present run, which goes on."""
         place, self._place = self._place, None
         return place
-
-    @property
-    def elsewhere(self) -> bool:
-        """The 3D view shows something else than the present run."""
-        return bool(self.compared) or bool(self.reported)
 
     @property
     def open_runs(self) -> tuple[Run, ...]:

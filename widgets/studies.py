@@ -245,7 +245,7 @@ class Studies(Part):
         }  # fmt: skip
 
     def _fields(self, offer: Offer) -> list[dict[str, Any]]:
-        return [self._field(question, place >= AT_ONCE) for place, question in enumerate(offer.questions)]
+        return [self._field(question, place >= AT_ONCE or question.kind == "region") for place, question in enumerate(offer.questions)]
 
     def _field(self, question: Question, more: bool) -> dict[str, Any]:
         """A question as the page takes it."""
@@ -345,6 +345,8 @@ class Studies(Part):
     def _bring(self, number: int) -> None:
         """A study was opened from the list: where it is not finished, it can go on from here."""
         if number:
+            if self.desk.alert.sentence.startswith(f"Study {number},"):
+                self.desk.alert.dismiss()
             self.guard.start(self._tell_unfinished(number))
 
     async def _tell_unfinished(self, number: int) -> None:

@@ -133,7 +133,7 @@ class Sheet {
     }
     this.line(left, top + height + 0.5, left + width, top + height + 0.5, ink.text);
     if (xName) this.text(xName, left + width / 2, this.height - 5, { "text-anchor": "middle" });
-    if (yName) this.text(yName, 0, 0, { "text-anchor": "middle", transform: `translate(13 ${(top + height / 2).toFixed(1)}) rotate(-90)` });
+    if (yName) this.text(shortened(yName, Math.max(12, Math.floor((height + top) / 6.2))), 0, 0, { "text-anchor": "middle", transform: `translate(13 ${(top + height / 2).toFixed(1)}) rotate(-90)` });
   }
 
   /** A dashed line across at a value that has a name; beyond the field it is told at the edge. */

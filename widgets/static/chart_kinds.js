@@ -3,6 +3,7 @@
 
 const DASHES = ["", "7 4", "2 3", "10 3 2 3"];
 const LEAST_BAR = 15; // pixels for a label, below which the chart grows and scrolls
+const [LONG, MOST_UPRIGHT] = [12, 20]; // letters of a name, and names, for which bars lie
 const MOST_CELLS = 400; // columns or rows of a map that are named and stand apart
 
 const colourOf = (ink, index) => ink.colours[index % ink.colours.length];
@@ -15,7 +16,8 @@ function near(values, lines) {
 
 function drawBars(chart, room, ink) {
   const { labels, groups, lines } = chart;
-  if (labels.length > 8 && labels.some((label) => wide(label) > (room.width - 74) / labels.length - 4)) return drawRows(chart, room, ink);
+  const [tight, long] = [labels.some((label) => wide(label) > (room.width - 74) / labels.length - 4), labels.some((label) => label.length > LONG)];
+  if (tight && (long || labels.length > MOST_UPRIGHT)) return drawRows(chart, room, ink);
   const ends = groups.flatMap(({ values, errors }) => values.flatMap((value, k) => (value === null ? [] : [value - (errors[k] ?? 0), value + (errors[k] ?? 0), value])));
   const width = Math.max(room.width, 70 + labels.length * LEAST_BAR);
   const sheet = new Sheet(width, room.height, ink, chart.title);

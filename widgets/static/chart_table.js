@@ -25,6 +25,13 @@ function toCsv(chart) {
   return [columns, ...rows.map(({ cells }) => cells)].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
 }
 
+/** Digits after the point that suit a column. */
+function digitsOf(values) {
+  const most = Math.max(0, ...values.map(Math.abs));
+  if (values.every(Number.isInteger)) return 0;
+  return most >= 1000 ? 0 : most >= 100 ? 1 : most >= 0.1 ? 2 : null;
+}
+
 const order = (one, other) => {
   const [a, b] = [one, other].map((each) => each === null || each === "");
   if (a || b) return a - b; // what has no number comes last, whichever way it is sorted
@@ -36,6 +43,7 @@ class Numbers {
   constructor(chart, choose) {
     const { columns, rows } = numbers(chart);
     Object.assign(this, { rows, choose, by: null, down: false });
+    this.digits = columns.map((_, k) => digitsOf(rows.map(({ cells }) => cells[k]).filter((cell) => typeof cell === "number")));
     this.heads = columns.map((title, k) => {
       const sort = button(title || "name", () => this.sort(k), { title: "Sort by this column; again, the other way round." });
       return make("th", { scope: "col", className: rows.some(({ cells }) => typeof cells[k] === "number") ? "number" : "" }, sort);
@@ -47,15 +55,15 @@ class Numbers {
   }
 
   line({ cells, place, target }) {
-    const line = make("tr", { data: { place: place.join() } }, ...cells.map((cell) => this.cell(cell)));
+    const line = make("tr", { data: { place: place.join() } }, ...cells.map((cell, k) => this.cell(cell, this.digits[k])));
     if (!target) return line;
     Object.assign(line, { tabIndex: 0, className: "target", title: "Show this in the molecule." });
     line.addEventListener("click", () => this.choose(place));
     return line;
   }
 
-  cell(cell) {
-    if (typeof cell === "number" || cell === null) return make("td", { className: "number", textContent: figures(cell), title: cell === null ? "No number" : "" });
+  cell(cell, digits) {
+    if (typeof cell === "number" || cell === null) return make("td", { className: "number", textContent: figures(cell, digits), title: cell === null ? "No number" : "" });
     return make("td", { textContent: cell });
   }
 

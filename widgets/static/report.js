@@ -5,6 +5,7 @@
 //   messages out    {type: "choose", chart, place} | {type: "shape", name, on} | {type: "paint", index} | {type: "open"} | {type: "leave"} | {type: "size", tall}
 
 const POINTS = "Point or use the arrow keys to read the values; click or press Enter to show one in the molecule.";
+const LONG_HEADLINE = 110; // letters
 const REACH = 28; // pixels from a pointer that still mean a point
 
 function saved(blob, name) {
@@ -140,7 +141,8 @@ class Report {
     const tools = make("div", { className: "tools", role: "toolbar", aria: { "aria-label": "This chart" } }, this.plain, ...this.saves);
     this.size = button("", () => model.send_msg({ type: "size", tall: !model.tall }), { title: "More room for the charts, or for the molecule." });
     this.head = make("header", {}, make("div", { className: "answer" }, this.headline), make("div", { className: "ways" }, this.size, this.back));
-    this.root = make("section", { className: "report", aria: { "aria-label": "Report" } }, this.head, make("div", { className: "under" }, this.title, this.warnings), make("div", { className: "row" }, this.tabs, tools), make("div", { className: "body" }, make("div", { className: "main" }, this.place, this.note), this.side));
+    this.about = make("div", { className: "about" }, this.title, this.warnings);
+    this.root = make("section", { className: "report", aria: { "aria-label": "Report" } }, this.head, make("div", { className: "under" }, this.about, tools), this.tabs, make("div", { className: "body" }, make("div", { className: "main" }, this.place, this.note), this.side));
     this.show();
   }
 
@@ -153,6 +155,7 @@ class Report {
     if (serial !== this.serial) [this.tab, this.table, this.serial] = [0, false, serial];
     this.title.textContent = title;
     this.headline.textContent = headline;
+    this.headline.classList.toggle("long", headline.length > LONG_HEADLINE);
     this.back.textContent = this.model.back;
     this.back.hidden = this.size.hidden = !this.model.back;
     this.size.textContent = this.model.tall ? "Smaller" : "Larger";
@@ -221,8 +224,8 @@ class Report {
     const open = chosen?.opens ? button("Open this molecule", () => send({ type: "open" }), { className: "open", title: "Opens it as a run of its own; the report stays among the runs.", data: { key: "open" } }) : null;
     const parts = [
       chosen && make("h3", { textContent: "Chosen" }), chosen && make("p", { className: "chosen", textContent: chosen.words, role: "status" }), open,
-      shapes.length > 1 && make("h3", { textContent: "Shapes" }), shapes.length > 1 && make("div", { className: "shapes" }, ...boxes),
       paints.length && make("label", { className: "paint" }, make("h3", { textContent: "Colours" }), select), ...colours,
+      shapes.length > 1 && make("h3", { textContent: "Shapes" }), shapes.length > 1 && make("div", { className: "shapes" }, ...boxes),
     ].filter(Boolean);
     this.side.replaceChildren(...parts);
     this.side.hidden = !parts.length;

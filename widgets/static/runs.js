@@ -14,6 +14,8 @@ const TOAST = 12000; // ms that a sentence stays
 const DOTS = '<svg viewBox="0 0 24 24" width="16" height="16" fill="currentColor" aria-hidden="true"><circle cx="5" cy="12" r="2"/><circle cx="12" cy="12" r="2"/><circle cx="19" cy="12" r="2"/></svg>';
 const FILM = '<svg viewBox="0 0 24 24" width="20" height="20" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><circle cx="8" cy="9" r="3"/><circle cx="16" cy="15" r="3.5"/><path d="m10.2 11 3 2"/></svg>';
 
+const CHART = FILM.replace(/<circle.*<\/svg>/, '<path d="M4 20h16M7 20v-7M12 20V5M17 20v-11" stroke-width="2.5"/></svg>');
+
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children.filter(Boolean));
@@ -76,7 +78,7 @@ class Row {
     this.open.title = lost || binned ? "" : here ? "This run is on screen." : data.study ? "Shows what the study found." : "Shows the run where it ended.";
     here ? this.open.setAttribute("aria-current", "true") : this.open.removeAttribute("aria-current");
     this.check.hidden = binned || lost || data.study;
-    this.root.classList.toggle("study", data.study);
+    if (data.study && this.picture.firstElementChild.tagName === "svg" && !this.drawn) (this.drawn = true), (this.picture.firstElementChild.outerHTML = CHART);
     this.more.hidden = binned || lost;
     this.back.hidden = !binned;
     this.remove.hidden = binned || !lost;
@@ -244,14 +246,15 @@ class List {
   }
 
   take({ id, data }) {
-    const without = ["zip", "xtc", "dcd", "pdb", "topology", "csv"];
-    const kinds = this.model.kinds.map(({ name, title, meaning }) => {
+    const moving = ["xtc", "dcd", "pdb", "topology", "csv"]; // of runs only
+    const without = data.study ? [] : ["zip", ...moving];
+    const kinds = this.model.kinds.filter(({ name }) => !data.study || !moving.includes(name)).map(({ name, title, meaning }) => {
       const disabled = !data.recorded && without.includes(name);
       const act = button("", () => (this.dialog.close(), this.send({ type: "take", id, kind: name })), { disabled, title: disabled ? "Nothing of this run is recorded yet." : "" });
       act.append(make("b", { textContent: title }), make("small", { textContent: meaning }));
       return make("li", {}, act);
     });
-    const hint = make("p", { className: "hint", textContent: data.recorded ? "The file comes to your downloads." : "Nothing of this run is recorded yet: let it play first." });
+    const hint = make("p", { className: "hint", textContent: data.recorded || data.study ? "The file comes to your downloads." : "Nothing of this run is recorded yet: let it play first." });
     this.sheet(`Take run ${id} home`, hint, make("ul", { className: "kinds" }, ...kinds));
   }
 

@@ -41,7 +41,7 @@ class Field {
   constructor({ name, title, help, kind, value, low, high, choices, optional }, answer) {
     Object.assign(this, { name, kind, optional, answer });
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
-    const number = { type: "number", step: kind === "whole" ? 1 : "any", min: low ?? "", max: high ?? "", placeholder: optional ? "no limit" : "" };
+    const number = { type: "number", step: kind === "whole" ? 1 : "any", min: low ?? "", max: high ?? "", placeholder: optional ? "none" : "" };
     const makers = {
       yes: () => make("input", { type: "checkbox", checked: Boolean(value) }),
       whole: () => make("input", { ...number, value: value ?? "" }), number: () => make("input", { ...number, value: value ?? "" }),
