@@ -3,6 +3,8 @@
 import csv
 import json
 import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +22,11 @@ from studio.questions import Offer, answered
 from studio.recipes.against_experiment import AgainstExperiment
 from studio.recipes.base import load_recipe
 from studio.recipes.binding_series import TABLE, EndPointSeries, InteractionSeries
-from studio.recipes.crew import Crew
 from studio.recipes.endpoint import EndPoint, EndPointPose
 from studio.recipes.interaction import Interaction
 from studio.recipes.interaction_run import InteractionRun
-from studio.recipes.ligands import KEY, measure
-from studio.recipes.strain_series import LIGANDS, Records, Series
+from studio.recipes.ligands import TRADE, measure
+from studio.recipes.strain_series import Records, Series
 from studio.recorder import STRUCTURE
 from studio.report import Curves, Heat, Scatter, Table
 from studio.result import Result
@@ -333,14 +334,19 @@ def test_ligands_without_a_protein_are_refused(files: tuple[Path, Path]) -> None
     assert "holds no protein. Name the PDB or mmCIF file" in found.failure.message
 
 
-def test_two_workers_give_the_same_numbers(files: tuple[Path, Path], tmp_path: Path) -> None:
-    """Processes beside this one, which keep what they finish themselves."""
-    recipe = interactions(files)
-    alone = recipe.run()
-    crowd = recipe.model_copy(update={"crew": Crew(workers=2)}).run(folder=tmp_path)
-    assert crowd.values == alone.values
-    np.testing.assert_allclose(crowd.arrays["residues_kcal_mol"], alone.arrays["residues_kcal_mol"], atol=1e-6)
-    assert (tmp_path / LIGANDS / "0000" / KEY).exists()
+def test_what_a_worker_sends_back_is_kept_and_found_and_what_is_lost_is_a_row(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """The functions that `farm.spread` calls; the file of the ligand may lie elsewhere next time."""
+    task = interactions(files).tasks(tmp_path)[0]
+    assert TRADE.kept(task) is None
+    far = TRADE.measure(replace(task, folder=None), None, None)
+    TRADE.keep(task, far)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    others = tuple(Path(shutil.copy(path, moved)) for path in files)
+    again = interactions((others[0], others[1])).tasks(tmp_path)[0]
+    assert TRADE.kept(again).result.values == far.result.values
+    gone = TRADE.lost(task, "Its worker died.")
+    assert gone.result.failure.message == "Its worker died."
 
 
 def test_a_ranking_can_be_judged_against_experiment(tmp_path: Path) -> None:

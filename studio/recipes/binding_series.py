@@ -230,12 +230,8 @@ def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
 def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
     """Rows that come near one of the ligands, in the order in which the protein has them."""
     sound = [each.result for each in done if each.result.ok]
-    near: dict[str, None] = {}
-    for result in sound:
-        reach = float(result.recipe["reach"])
-        near |= dict.fromkeys(str(row) for row, distance in zip(result.arrays["rows"], result.arrays["row_distance_nm"], strict=True) if distance <= reach)
-    known = list(dict.fromkeys(str(row) for result in sound for row in result.arrays["rows"]))
-    rows = [row for row in known if row in near]
+    near = set().union(*(result.arrays["rows"][result.arrays["row_distance_nm"] <= result.recipe["reach"]].tolist() for result in sound))
+    rows = [row for row in dict.fromkeys(row for result in sound for row in result.arrays["rows"].tolist()) if row in near]
     energies, bonds = np.full((len(done), len(rows)), np.nan), np.full(len(done), np.nan)
     for index, each in enumerate(done):
         if each.result.ok:
