@@ -16,6 +16,8 @@ MISPLACED = 1.0
 """A shape that one method calls a minimum and another puts higher than this is flagged, kcal/mol: at room temperature populations are off by 5."""
 BARRIER = 2.0
 """Barriers that differ by more are flagged, kcal/mol: rates are off by a factor of 30."""
+CROSSED = 9.0
+"""A barrier that both put higher than this is not crossed within a microsecond at room temperature, and how much higher matters little, kcal/mol."""
 POPULATED = 2.0
 """Minima higher than this are hardly met at room temperature, kcal/mol."""
 ALIKE = 0.05
@@ -62,6 +64,8 @@ def ends(energies: Floats) -> tuple[int, int]:
 
 def barrier(energies: Floats, between: tuple[int, int]) -> float:
     """The least climb, from the lowest point, that leads from one index to another; all around where they are the same, kcal/mol.
+
+    Infinite where there are gaps on either way.
 
     Args:
         energies: (g,), kcal/mol.
@@ -126,7 +130,7 @@ def agreement(angles: Floats, energies: Floats, reference: Floats, temperature: 
     reasons = [f"the weighted deviation is {rmse:.1f} kcal/mol"] if rmse > RMSE else []
     reasons += [f"the reference's minimum at {angle:.0f}° is {cost:.1f} kcal/mol too high" for angle, cost in _misplaced(angles, theirs, ours)]
     reasons += [f"its minimum at {angle:.0f}° is {cost:.1f} kcal/mol too low" for angle, cost in _misplaced(angles, ours, theirs)]
-    if abs(heights[0] - heights[1]) > BARRIER:
+    if np.isfinite(heights).all() and abs(heights[0] - heights[1]) > BARRIER and min(heights) < CROSSED:
         reasons.append(f"its barrier is {heights[0]:.1f} instead of {heights[1]:.1f} kcal/mol")
     return Agreement(rmse, *heights, tuple(reasons))
 
@@ -138,7 +142,7 @@ def _misplaced(angles: Floats, of: Floats, by: Floats) -> list[tuple[float, floa
     """
     found: list[tuple[float, float]] = []
     for index in minima(of).tolist():
-        excess = float(np.nanmin(by[[index - 1, index, (index + 1) % len(by)]])) - float(of[index])
+        excess = float(np.fmin.reduce(by[[index - 1, index, (index + 1) % len(by)]])) - float(of[index])
         twin = any(np.isclose(abs(angles[index]), abs(angle)) and abs(excess - cost) < ALIKE for angle, cost in found)
         if of[index] < POPULATED and excess > MISPLACED and not twin:
             found.append((float(angles[index]), excess))

@@ -1,6 +1,7 @@
 """Torsion scans as a recipe: chosen bonds, kept parts, what is told about MM, angles of the pose and of a run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,24 @@ def test_a_potential_that_refuses_does_not_stop_the_others() -> None:
     result = scan(system=bromide, potentials=("so3lr", "mm"), protocol=ScanProtocol(points=6, conformers=0)).run()
     assert result.arrays["potentials"].tolist() == ["mm"]
     assert any("No scan of O3-C4 by so3lr: SO3LR does not know Br" in note for note in result.notes)
+
+
+def test_a_third_method_is_asked_about_mm_as_well(answer: Result) -> None:
+    mm = answer.arrays["profiles_kcal_mol"][0, 0]
+    for third, words in ((mm, "so, too"), (np.roll(mm, 3), "otherwise")):
+        arrays = dict(answer.arrays) | {"potentials": np.array(["mm", "so3lr", "aimnet2"]), "profiles_kcal_mol": np.stack([mm, mm, third])[None]}
+        assert f"AIMNet2 says {words}" in scan().report(replace(answer, arrays=arrays)).charts[0].note
+
+
+def test_a_zwitterion_keeps_what_is_left_of_it(tmp_path: Path) -> None:
+    """In the gas phase the network takes the proton across at most angles: gaps, told, and no number that is none."""
+    recipe = scan(system=System(source=FromSmiles(smiles="[NH3+]CCC(=O)[O-]")), bond="2", potentials=("mm", "so3lr"), protocol=QUICK)
+    result = recipe.run(folder=tmp_path)
+    assert result.ok, result.failure
+    assert any("changed its bonds" in note for note in result.notes)
+    json.loads(result.to_json())
+    report = recipe.report(result, store.load(tmp_path / STRUCTURE))
+    assert None in report.charts[0].curves[1].y
 
 
 def test_numbers_and_either_order_name_a_bond() -> None:

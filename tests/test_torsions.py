@@ -212,8 +212,13 @@ def test_a_method_that_agrees_is_good_and_one_that_does_not_is_told_why() -> Non
     assert any("too low" in reason for reason in flipped.reasons)
     stiff = agreement(ANGLES, threefold(6.0), threefold(), 298.15)
     assert stiff.reasons == ("its barrier is 6.0 instead of 3.0 kcal/mol",)
+    assert agreement(ANGLES, threefold(9.5), threefold(14.0), 298.15).good, "neither barrier is ever crossed"
     gap = np.where(ANGLES == 0.0, np.nan, threefold())
     assert agreement(ANGLES, gap, threefold(), 298.15).good
+    islands = np.where(np.isin(np.arange(24) % 8, (3, 4, 5)), threefold(), np.nan)
+    assert np.isinf(barrier(islands, ends(islands)))
+    assert agreement(ANGLES, islands, threefold(), 298.15).good
+    assert agreement(ANGLES, threefold(), islands, 298.15).good
 
 
 # Fragments

@@ -52,7 +52,7 @@ class _Seen:
         """Of a bond, or of several."""
         grid = self.result.arrays["profiles_kcal_mol"]
         self.judge = next((name for name in self.potentials if name != "mm"), "") if "mm" in self.potentials else ""
-        self.verdicts = [self._verdict(profiles) for profiles in grid]
+        self.verdicts = [self._verdict(profiles, self.judge) for profiles in grid]
         shapes = [self._shapes(bond, grid[bond]) for bond in range(len(self.bonds))]
         charts = [self._curves(bond, grid[bond], shapes[bond][1]) for bond in range(len(self.bonds))]
         table = self._table(grid)
@@ -61,11 +61,21 @@ class _Seen:
         pose = (Shape("pose", self.molecule.positions, shown=True),) if self.molecule and drawn else ()
         return Report(self._headline(grid), ordered, self.molecule, (*pose, *drawn), self._painted(grid), self.result.notes)
 
-    def _verdict(self, profiles: Floats) -> Agreement | None:
-        if not self.judge:
+    def _verdict(self, profiles: Floats, judge: str) -> Agreement | None:
+        """What one of the other potentials says of MM."""
+        if not judge:
             return None
-        mm, other = (profiles[self.potentials.index(name)] for name in ("mm", self.judge))
+        mm, other = (profiles[self.potentials.index(name)] for name in ("mm", judge))
         return agreement(self.angles, mm, other, self.temperature) if np.isfinite(mm + other).any() else None
+
+    def _second_opinions(self, profiles: Floats, verdict: Agreement) -> str:
+        """Whether the others say the same."""
+        told = ""
+        for name in self.potentials:
+            other = self._verdict(profiles, name) if name not in ("mm", self.judge) else None
+            if other:
+                told += f"{titled(name)} says {'so, too' if other.good == verdict.good else 'otherwise'} (deviation {other.rmse:.1f}). "
+        return told
 
     def _headline(self, grid: Floats) -> str:
         costs = [self._pose_costs(bond, grid[bond]) for bond in range(len(self.bonds))]
@@ -103,6 +113,7 @@ class _Seen:
         if verdict:
             words = "well" if verdict.good else f"badly: {'; '.join(verdict.reasons)}"
             said = f"MM describes this torsion {words} ({titled(self.judge)} is the reference; deviation {verdict.rmse:.1f} kcal/mol). "
+            said += self._second_opinions(profiles, verdict)
         where = "in continuum water" if self.water else "in the gas phase"
         note = f"{said}Relaxed at each angle, {where}, each curve above its own lowest point. The mark is the pose as it was given."
         title = f"{self.bonds[bond]}, torsion {self._measured(bond)}"
@@ -130,7 +141,8 @@ class _Seen:
         if self.judge:
             note += (
                 f" MM is compared with {titled(self.judge)}, angles weighted by how far they are populated; badly means: a deviation above 1 kcal/mol, "
-                "a populated minimum misplaced by more than 1 kcal/mol, or a barrier wrong by more than 2 kcal/mol."
+                "a populated minimum misplaced by more than 1 kcal/mol, or a barrier wrong by more than 2 kcal/mol, "
+                "if either puts it below 9, so that it is crossed within a microsecond."
             )
         return Table("Rotatable bonds", tuple(columns), tuple(rows), tuple(Target(atoms) for atoms in self.atoms), note)
 

@@ -90,7 +90,8 @@ class TorsionScan(Recipe):
         """Scan; what one potential refuses is a note, as long as another one answers.
 
         For each bond B and potential P, `values` has B_P_barrier_kcal_mol, B_P_lowest_degrees and B_P_pose_kcal_mol (what the angle of the pose
-        costs), and B_mm_rmse_kcal_mol against the first other potential; badly_described counts bonds of which MM is told to be wrong.
+        costs), and B_mm_rmse_kcal_mol against the first other potential; what is not known is left out. badly_described counts bonds of
+        which MM is told to be wrong.
         `arrays` has bond_names, torsion_atoms (t, 4), pose_degrees (t,), recorded_degrees (t, f), potentials (p,), angles_degrees (g,),
         profiles_kcal_mol (t, p, g), not a number where there is none, and places_nm_K_P (g, n, 3) for bond number K; for two
         bonds instead maps_kcal_mol (p, g, g) with the first bond down and the second across.
@@ -294,4 +295,4 @@ class _Scans:
                 values[f"{bond}_{name}_pose_kcal_mol"] = float(at(angles, profile, angle))
         if len(potentials) > 1 and JUDGED in potentials:
             values["badly_described"] = float(bad)
-        return values
+        return {name: value for name, value in values.items() if np.isfinite(value)}
