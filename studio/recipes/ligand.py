@@ -16,7 +16,7 @@ from studio.recipes.base import OnFrame
 from studio.region import Region
 from studio.strain import OnPhase
 from studio.structure import Integers, Structure
-from studio.system import FromSmiles, System
+from studio.system import FromSmiles, FromTarget, System
 
 FAR, CLOSE = 0.6, 0.2
 """A ligand without an atom within the first of its protein (nm) is not in its frame; heavy atoms within the second overlap."""
@@ -38,7 +38,8 @@ def posed(system: System, ligand: Region, structure: Structure | None = None, pr
     """
     whole = structure if structure is not None else system.prepare(progress)
     atoms, notes = _one_molecule(whole, ligand.select(whole))
-    alone = replace(whole.take(atoms), box=None, droplet=None, fixed=np.zeros(len(atoms), dtype=np.bool_))
+    title = system.source.ligand if isinstance(system.source, FromTarget) else whole.title
+    alone = replace(whole.take(atoms), box=None, droplet=None, fixed=np.zeros(len(atoms), dtype=np.bool_), title=title)
     check_molecule(alone)
     if isinstance(system.source, FromSmiles):
         notes.append("The pose was computed from the drawing (ETKDG and MMFF94): its strain says something about that method only.")
