@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -171,7 +172,7 @@ def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
     values = _difference(legs, chosen)
     arrays: dict[str, NDArray[np.generic]] = {"legs": np.array([leg.name for leg in legs], dtype=np.str_)}
     notes: list[str] = []
-    for leg, found, best in zip(legs, rows, chosen or [None] * len(legs), strict=True):
+    for leg, found, best in zip_longest(legs, rows, chosen):
         arrays |= {f"{leg.name}_{key}": array for key, array in (_arrays(leg) | _estimates(found)).items()}
         values |= {f"{leg.name}_{key}": number for key, number in _numbers(leg, best).items()}
         notes += _remarks(leg, found)

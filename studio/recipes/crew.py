@@ -89,7 +89,7 @@ class Team:
         Raises:
             WorkerError: Nobody is there, and nobody can come any more.
         """
-        found = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        found = set(self.client.nthreads())  # asks each time; `scheduler_info` may answer with what was last heard, without any worker
         if not found and not self.coming():
             raise WorkerError("No worker could be started on this machine, or all have ended. Close other programs, or ask for fewer workers.")
         return found

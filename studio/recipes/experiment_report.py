@@ -100,7 +100,7 @@ def _verdicts(result: Result, figures: Figures) -> list[str]:
     ours, atoms, null = figures[OURS], figures[ATOMS], figures[NULL]
     said = []
     if ours["rmse"][0] >= null["rmse"][0]:
-        said.append(f"Saying the mean for every ligand has a smaller error (RMSE {null['rmse'][0]:.2f} kcal/mol) than the predictions ({ours['rmse'][0]:.2f}).")
+        said.append(f"Saying the mean for every ligand has no larger error (RMSE {null['rmse'][0]:.2f} kcal/mol) than the predictions ({ours['rmse'][0]:.2f}).")
     return said + _against_atoms(ours["tau"][0], atoms["tau"][0], result)
 
 

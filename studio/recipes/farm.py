@@ -217,18 +217,23 @@ class _Shift(Generic[T, R]):
         while waiting or self._given:
             self._ask()
             present = self._team.present()
-            for worker in [worker for worker, given in self._given.items() if given.future.done() or worker not in present]:
-                given = self._given.pop(worker)
-                row = self._row(given) if given.future.done() else self._orphan(given.task, waiting)
-                if row is not None:
-                    self._finished += 1
-                    yield row
-                elif given.future.done():
-                    raise StoppedError("Stopped.")
+            yield from self._collected(present, waiting)
             for worker in present - set(self._given):
                 if waiting:
                     self._give(waiting.popleft(), worker, files)
             sleep(POLL)
+
+    def _collected(self, present: set[str], waiting: deque[T]) -> Iterator[R]:
+        """Rows of the ligands that are done; what a lost worker had goes back to those that wait."""
+        for worker in [worker for worker, given in self._given.items() if given.future.done() or worker not in present]:
+            given = self._given.pop(worker)
+            done = given.future.done()
+            row = self._row(given) if done else self._orphan(given.task, waiting)
+            if row is not None:
+                self._finished += 1
+                yield row
+            elif done:
+                raise StoppedError("Stopped.")
 
     def _hear(self, event: tuple[float, tuple[int, float, str]]) -> None:
         index, fraction, sentence = event[1]
