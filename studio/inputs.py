@@ -1,6 +1,7 @@
 """Inputs: the files that a recipe names - copied along with a run, and found again when the run has moved.
 
-Knows recipes as JSON data: whatever says `"kind": "file"`, or `"records"`, has a `path`, in recipes of any kind and version.
+Knows recipes as JSON data: whatever says `"kind": "file"`, or `"records"`, has a `path`, in recipes of any kind and version;
+`TABLES` are paths themselves.
 """
 
 import shutil
@@ -14,6 +15,8 @@ from studio.errors import StorageError
 FOLDER = "inputs"
 KINDS = ("file", "records")
 """Of settings that name a file."""
+TABLES = ("measured", "predictions", "added")
+"""Settings that may be the path of a table."""
 
 
 def taken_along(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -78,7 +81,8 @@ def _renamed(data: Any, rename: Callable[[str], str]) -> Any:
     renamed = {name: _renamed(value, rename) for name, value in data.items()}
     if data.get("kind") in KINDS and isinstance(data.get("path"), str):
         renamed["path"] = rename(data["path"])
-    return renamed
+    tables = [name for name in TABLES if isinstance(data.get(name), str) and data[name] and not Path(data[name]).is_dir()]
+    return renamed | {name: rename(data[name]) for name in tables}
 
 
 def _copied(path: Path, folder: Path) -> Path:

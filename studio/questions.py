@@ -26,8 +26,20 @@ from studio.system import System
 GROUP: Literal["studio.recipes"] = "studio.recipes"
 SUBJECTS: dict[str, str] = {"system": "The molecule that is open", "series": "A series of ligands", "recording": "A recorded run"}
 """What studies are about, in words, in the order in which they are offered."""
-Kind = Literal["yes", "whole", "number", "choice", "potential", "potentials", "recording", "region", "system", "text", "value", "values"]
-"""`region` is written as in `studio.region_text`; `value` is text that stands for something else, `values` several of them with commas between."""
+FIELDS = {"system": "system", "series": "source", "recording": "recording"}
+"""The setting that says what it is about; nobody is asked for it again."""
+Kind = Literal[
+    "yes", "whole", "number", "choice", "potential", "potentials", "recording", "result", "structure", "table", "region", "system", "text", "value", "values",
+]  # fmt: skip
+"""`recording`, `result`, `structure` and `table` are the folder of a run or of a series' result, a file with a protein, and one with
+numbers: people choose among their own, as a path that anybody may write could lead anywhere. `region` is written as in
+`studio.region_text`; `value` is text that stands for something else, `values` several of them with commas between.
+"""
+BY_NAME: dict[str, Kind] = {
+    "potential": "potential", "network": "potential", "potentials": "potentials", "recording": "recording", "other": "recording", "predictions": "result",
+    "added": "result", "protein": "structure", "measured": "table",
+}  # fmt: skip
+"""Settings that mean the same in every recipe."""
 Path = tuple[str, ...]
 Answer = str | float | int | bool | tuple[str, ...] | dict[str, Any] | None
 
@@ -81,7 +93,7 @@ class Offer:
     @property
     def questions(self) -> tuple[Question, ...]:
         """What people are asked for, in the order of the settings; those of the recipe itself come before those inside its settings."""
-        asked = [_question(path, field) for path, field in _fields(self.recipe, ())]
+        asked = [_question(path, field) for path, field in _fields(self.recipe, ()) if path != (FIELDS[self.study.subject],)]
         return tuple(sorted(asked, key=lambda question: len(question.path) > 1))
 
 
@@ -186,9 +198,8 @@ def _shape(name: str, field: FieldInfo) -> tuple[Kind, tuple[str, ...], bool, tu
     plain, marks = _peeled(field.annotation)
     optional = NoneType in get_args(field.annotation)
     bounds = _bounds((*field.metadata, *marks))
-    by_name: dict[str, Kind] = {"potential": "potential", "potentials": "potentials", "recording": "recording"}
-    if name in by_name:
-        return by_name[name], (), optional, (None, None)
+    if name in BY_NAME:
+        return BY_NAME[name], (), optional or (BY_NAME[name] == "potential" and field.default == ""), (None, None)
     if get_origin(plain) is Literal:
         return "choice", tuple(map(str, get_args(plain))), optional, (None, None)
     if isinstance(plain, type) and issubclass(plain, Region | System):

@@ -97,7 +97,7 @@ def bench(tmp_path):
 def test_the_form_asks_what_the_recipe_has_titles_for(bench):
     bench.studies.ask("counting")
     fields = {field["name"]: field for field in bench.studies.pane.fields}
-    assert [field["more"] for field in fields.values()] == [False] * 4 + [True] * 4
+    assert [field["more"] for field in fields.values()] == [True, *[False] * 3, *[True] * 4]
     assert {"value": "mm", "title": "MM (OpenFF Sage)"} in fields["potentials"]["choices"]
     assert fields["medium"]["choices"][1] == {"value": "water", "title": "Water"}
     assert bench.studies.pane.about == "Counts up to a number, in no time."
@@ -358,3 +358,37 @@ def test_a_notebook_shows_a_report_a_folder_or_a_result(tmp_path):
         shown.desk.close()
 
     asyncio.run(act())
+
+
+# -- the user's own ------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_may_not_name_paths_of_the_machine(bench, tmp_path):
+    async def act():
+        bench.studies.ask("against_experiment")
+        (tmp_path / "secret.csv").write_text("a,b\n")
+        bench.studies._hear({"type": "answer", "name": "measured", "value": str(tmp_path / "secret.csv")})
+        bench.studies._hear({"type": "answer", "name": "nothing", "value": 1})
+        assert bench.studies.answers == {}
+        await bench.studies.take("mine.csv", b"name,dG\none,-9\n")
+        field = next(field for field in bench.studies.pane.fields if field["name"] == "predictions")
+        assert field["value"].endswith("mine.csv")
+        bench.studies._hear({"type": "answer", "name": "measured", "value": field["value"]})
+        assert bench.studies.recipe.measured.endswith("mine.csv")
+        entry = bench.library.new(bench.studies.recipe, "Agreement")
+        assert bench.library.recipe_of(entry.id).measured == str(entry.folder / "inputs" / "mine.csv")
+        await bench.studies.take("protein.pdb", b"END\n")
+        bench.studies.ask("endpoint_series")
+        assert [choice["title"] for choice in next(field for field in bench.studies.pane.fields if field["name"] == "protein")["choices"]] == [
+            "None",
+            "protein.pdb",
+        ]
+
+    asyncio.run(act())
+
+
+def test_a_cluster_is_for_the_owner_of_the_machine(tmp_path):
+    for owner, there in (("", True), ("ann", False)):
+        studies = Bench(tmp_path / (owner or "nobody"), owner).studies
+        studies.ask("strain_series")
+        assert ("crew.cluster" in {field["name"] for field in studies.pane.fields}) == there

@@ -32,6 +32,10 @@ FIRST = "strain"
 """What is asked before anything else is chosen."""
 WRITTEN = {"gbn2": "GBn2", "obc2": "OBC"}
 """Choices that are not words."""
+OWN = ("recording", "result", "structure", "table")
+"""Kinds of questions that are answered by something of the user's."""
+TRUSTED = ("workers", "cluster")
+"""Settings for who owns the machine: more processes, and addresses that are to be trusted."""
 OF_SERIES, OPEN = "", "open"
 AT_ONCE = 4
 """Questions that are seen without unfolding."""
@@ -39,7 +43,7 @@ MOST_WAITING = 6
 """Studies of one visitor at work and waiting together."""
 UNFINISHED = ("new", "interrupted", "stopped", "failed")
 """How a study may be that can go on."""
-SEVERAL_FILES = ".sdf,.mol2,.gz"
+SEVERAL_FILES = ".sdf,.mol2,.gz,.pdb,.ent,.cif,.mmcif,.csv"
 
 
 class StudiesPane(JSComponent):
@@ -86,7 +90,9 @@ class Studies(Part):
         self.pane: StudiesPane = make(stylesheets=css("studies"), margin=0, sizing_mode="stretch_width")
         self.pane.on_msg(lambda event: self._hear(event.data))
         self.upload = Upload(lambda name, data: self.guard.start(self.take(name, data)), self._refuse, css("builder"))
-        self.upload.pane.param.update(label="A file of your own", hint="SDF or MOL2 with posed ligands", accept=SEVERAL_FILES, visible=False)
+        self.upload.pane.param.update(
+            label="A file of your own", hint="Ligands in their poses (SDF, MOL2), a protein (PDB, mmCIF), numbers (CSV)", accept=SEVERAL_FILES, visible=False
+        )
         self.panel = pn.Column(self.pane, self.upload.pane, margin=0, sizing_mode="stretch_width", stylesheets=css("studies"), css_classes=["stack"])
         for name in ("recipe", "entry", "title", "shelf"):
             self.store.param.watch(self.guard.around(lambda _event: self._tell_subject()), name)
@@ -191,7 +197,7 @@ class Studies(Part):
         self.store.study = number
 
     async def take(self, name: str, data: bytes) -> None:
-        """Take a file with ligands.
+        """Take a file with ligands, with a protein or with numbers; it answers the first question that it fits.
 
         Args:
             name: As the browser gave it.
@@ -202,6 +208,10 @@ class Studies(Part):
         """
         path = await self.shelf.keep(name, data)
         await asyncio.to_thread(self.subjects.add_file, path)
+        if self.offer is not None:
+            fitting = [each.name for each in self.offer.questions if str(path) in {choice.value for choice in self.subjects.given(each.kind)}]
+            self.answers |= dict.fromkeys(fitting[:1], str(path))
+            self.pane.fields = self._fields(self.offer)
         self._tell_subject()
 
     # -- what is shown -------------------------------------------------------------------------------------------------
@@ -245,12 +255,14 @@ class Studies(Part):
         }  # fmt: skip
 
     def _fields(self, offer: Offer) -> list[dict[str, Any]]:
-        return [self._field(question, place >= AT_ONCE or question.kind == "region") for place, question in enumerate(offer.questions)]
+        asked = [question for question in offer.questions if question.path[-1] not in TRUSTED or not self.store.owner]
+        return [self._field(question, place >= AT_ONCE or question.kind == "region" or question.path[-1] in TRUSTED) for place, question in enumerate(asked)]
 
     def _field(self, question: Question, more: bool) -> dict[str, Any]:
         """A question as the page takes it."""
         choices = [{"value": name, "title": title} for name, title in self._choices(question).items()]
-        default = list(question.default) if isinstance(question.default, tuple) else question.default
+        default = self.answers.get(question.name, question.default)
+        default = list(default) if isinstance(default, tuple) else default
         return {
             "name": question.name, "title": question.title, "help": question.help, "kind": question.kind, "value": default, "low": question.low,
             "high": question.high, "choices": choices, "optional": question.optional, "more": more,
@@ -258,9 +270,9 @@ class Studies(Part):
 
     def _choices(self, question: Question) -> Mapping[str, str]:
         if question.kind in ("potential", "potentials"):
-            return potentials_of(self.desk.cards)
-        if question.kind == "recording":
-            return {"": "None", **{choice.value: choice.title for choice in self.subjects.recordings()}}
+            return ({"": "None"} if question.optional else {}) | potentials_of(self.desk.cards)
+        if question.kind in OWN:
+            return {"": "None", **{choice.value: choice.title for choice in self.subjects.given(question.kind)}}
         if question.kind == "system":
             return {OF_SERIES: "That of the series", OPEN: "The one that is on screen"}
         return {choice: WRITTEN.get(choice) or choice.replace("_", " ").capitalize() for choice in question.choices}
@@ -275,7 +287,7 @@ class Studies(Part):
             "label": SUBJECTS[self.offer.study.subject], "choices": [{"value": choice.value, "title": choice.title} for choice in choices],
             "title": self.subjects.title, "value": self.subjects.chosen, "off": self.subjects.off,
         }  # fmt: skip
-        self.upload.pane.visible = self.offer.study.subject == "series"
+        self.upload.pane.visible = self.offer.study.subject == "series" or any(question.kind in OWN[1:] for question in self.offer.questions)
         if told != self.pane.subject:
             self.pane.subject = told
         self._check()
@@ -311,7 +323,7 @@ class Studies(Part):
                 case {"type": "subject", "value": str(value)}:
                     self.subjects.choose(value)
                     self._tell_subject()
-                case {"type": "answer", "name": str(name), "value": value}:
+                case {"type": "answer", "name": str(name), "value": value} if self._may(name, value):
                     self.answer(name, tuple(value) if isinstance(value, list) else value)
                 case {"type": "start"}:
                     self.guard.start(self._start())
@@ -319,6 +331,12 @@ class Studies(Part):
                     self.pane._send_msg({"file": (self.recipe.to_json() + "\n").encode(), "name": f"{self.pane.asked}.json", "mime": "application/json"})
                 case {"type": "cancel" | "open" | "resume" | "dismiss" as act, "number": int(number)}:
                     self._act(act, number)
+
+    def _may(self, name: str, value: object) -> bool:
+        """Whether a page may give this answer: of what is chosen, only what was offered; else any path of this machine could be read."""
+        field = next((field for field in self.pane.fields if field["name"] == name), None)
+        free = field is not None and field["kind"] not in (*OWN, "potential", "system")
+        return free or (field is not None and value in {choice["value"] for choice in field["choices"]} | {None})
 
     def _act(self, act: str, number: int) -> None:
         job = self._job(number)

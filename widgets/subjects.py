@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from studio.entry import Entry
-from studio.errors import StudioError
+from studio.errors import StructureError, StudioError
 from studio.io import contents
-from studio.io.files import SMALL_ENDINGS, ending_of
+from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, ending_of
 from studio.io.targets import TARGETS
+from studio.questions import offer_of
 from studio.system import FromExample, FromFile, FromTarget, Source
 from widgets.store import Store
 
@@ -19,6 +20,8 @@ NOTHING_OPEN = "Open a molecule first, under System: the study is about the one 
 NOTHING_RECORDED = "Nothing is recorded yet. Let a run play for a while first: the study looks back at what it recorded."
 NO_SERIES = "Give a file with several posed ligands: SDF or MOL2."
 TARGET, FILE = "target:", "file:"
+STRUCTURES, TABLES = (*PDB_ENDINGS, *CIF_ENDINGS), (".csv",)
+"""Endings of files with a protein, and with numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Subjects:
         self.kind, self.chosen, self.off = "system", "", NOTHING_OPEN
         self.choices: tuple[Choice, ...] = ()
         self._files: dict[str, Path] = {}
+        self._others: list[Path] = []
         self._wished: dict[str, str] = {}
 
     @property
@@ -86,17 +90,23 @@ class Subjects:
             self._wished[self.kind] = self.chosen = value
 
     def add_file(self, path: Path) -> None:
-        """Offer a file with ligands, and choose it. Reads it, so that a wrong one is refused at once.
+        """Offer a file: with ligands, which are then chosen, with a protein, or with numbers. Reads ligands, so that wrong ones are refused at once.
 
         Args:
             path: The file.
 
         Raises:
-            StudioError: It holds no molecules.
+            StudioError: It holds no molecules, or is none of these.
         """
-        contents(path)
-        self._files[f"{FILE}{path}"] = path
-        self._wished["series"] = f"{FILE}{path}"
+        ending = ending_of(path.name)
+        if ending in SMALL_ENDINGS:
+            contents(path)
+            self._files[f"{FILE}{path}"] = path
+            self._wished["series"] = f"{FILE}{path}"
+        elif ending in (*STRUCTURES, *TABLES):
+            self._others.append(path)
+        else:
+            raise StructureError(f"'{path.name}' is of no use here. Expected {', '.join((*SMALL_ENDINGS, *STRUCTURES, *TABLES))}.")
 
     def data(self) -> dict[str, Any]:
         """The settings that say what it is about."""
@@ -117,11 +127,28 @@ class Subjects:
         entries.sort(key=lambda entry: present is None or entry.id != present.id)
         return tuple(Choice(str(entry.folder), _titled(entry)) for entry in entries)
 
+    def given(self, kind: str) -> tuple[Choice, ...]:
+        """What can be chosen for a question about the user's own: runs, results, and files that were given.
+
+        Args:
+            kind: Of the question: `recording`, `result`, `structure` or `table`.
+        """
+        endings = {"structure": STRUCTURES, "table": TABLES, "result": TABLES}.get(kind, ())
+        files = tuple(Choice(str(path), path.name) for path in self._others if ending_of(path.name) in endings)
+        return (*files, *({"recording": self.recordings, "result": self._results}.get(kind, tuple)()))
+
+    def _results(self) -> tuple[Choice, ...]:
+        """Studies of series that are done."""
+        done = [entry for entry in self.store.library.entries(self.store.owner) if entry.status == "done"]
+        about = {kind: offer_of(kind) for kind in {entry.kind for entry in done}}
+        kinds = {kind for kind, offer in about.items() if offer is not None and offer.study.subject == "series"}
+        return tuple(Choice(str(entry.folder), f"{entry.id}  {entry.title}") for entry in done if entry.kind in kinds)
+
     def _series(self) -> tuple[Choice, ...]:
         """Files that were given, the one that is open, and the bundled series, that of the present target first."""
         files = [Choice(value, path.name) for value, path in self._files.items()]
         source = self.store.home.system.source if self.store.home is not None else None
-        if isinstance(source, FromFile) and ending_of(source.path) in SMALL_ENDINGS and f"{FILE}{source.path}" not in self._files:
+        if isinstance(source, FromFile) and ending_of(Path(source.path).name) in SMALL_ENDINGS and f"{FILE}{source.path}" not in self._files:
             files.append(Choice(f"{FILE}{source.path}", Path(source.path).name))
         present = _target_of(source)
         names = sorted(TARGETS, key=lambda name: (name != present, TARGETS[name].title))

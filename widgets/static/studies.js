@@ -8,6 +8,7 @@
 //   messages out    {type: "ready"} | {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
 //                   {type: "cancel" | "open" | "resume" | "dismiss", number}
 
+const OWN = ["recording", "result", "structure", "table"]; // what is chosen among the user's own
 const PAUSE = 200; // ms without a key pressed before an answer goes out
 const WORDS = { running: "at work", waiting: "waits", done: "done", stopped: "stopped", failed: "failed", lost: "interrupted" };
 const ACTS = {
@@ -45,8 +46,9 @@ class Field {
     const makers = {
       yes: () => make("input", { type: "checkbox", checked: Boolean(value) }),
       whole: () => make("input", { ...number, value: value ?? "" }), number: () => make("input", { ...number, value: value ?? "" }),
-      choice: () => this.select(choices, value), system: () => this.select(choices, ""), potential: () => this.select(choices, value), recording: () => this.select(choices, value ?? ""),
+      choice: () => this.select(choices, value), system: () => this.select(choices, ""), potential: () => this.select(choices, value ?? ""),
       potentials: () => this.boxes(choices, value),
+      ...Object.fromEntries(OWN.map((own) => [own, () => this.select(choices, value ?? "")])),
     };
     this.input = (makers[kind] ?? (() => make("input", { type: "text", value: value ?? "", autocomplete: "off", spellcheck: false })))();
     const range = low !== null && high !== null ? ` From ${low} to ${high}.` : "";
