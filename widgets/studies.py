@@ -261,8 +261,8 @@ class Studies(Part):
     def _field(self, question: Question, more: bool) -> dict[str, Any]:
         """A question as the page takes it."""
         choices = [{"value": name, "title": title} for name, title in self._choices(question).items()]
-        default = self.answers.get(question.name, question.default)
-        default = list(default) if isinstance(default, tuple) else default
+        said = self.answers.get(question.name, question.default)
+        default = list(said) if isinstance(said, tuple) else said
         return {
             "name": question.name, "title": question.title, "help": question.help, "kind": question.kind, "value": default, "low": question.low,
             "high": question.high, "choices": choices, "optional": question.optional, "more": more,
