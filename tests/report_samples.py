@@ -32,9 +32,12 @@ def strains(aspirin: Structure) -> Bars:
 
 def methods(aspirin: Structure) -> Table:
     system = System(source=FromSmiles(smiles="CCO")).model_dump_json()
-    rows = tuple((name, 1.2 + 0.8 * k, None if k == 2 else 0.9 + k / 3, 4 + k) for k, name in enumerate(METHODS))
+    words = "badly: the weighted deviation is 1.6 kcal/mol; its barrier is 7.9 instead of 14.0 kcal/mol"
+    rows = tuple((name, 1.2 + 0.8 * k, None if k == 2 else 0.9 + k / 3, 4 + k, words if k else "well") for k, name in enumerate(METHODS))
     targets = (Target(shape="minimum by MM"), Target(shape="minimum by SO3LR"), Target(system=system))
-    return Table("By method", ("method", "strain, kcal/mol", "Boltzmann, kcal/mol", "minima"), rows, targets, "To the lowest minimum that was found.")
+    return Table(
+        "By method", ("method", "strain, kcal/mol", "Boltzmann, kcal/mol", "minima", "MM describes it"), rows, targets, "To the lowest minimum that was found."
+    )
 
 
 def profile(aspirin: Structure) -> Curves:

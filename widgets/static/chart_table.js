@@ -64,7 +64,7 @@ class Numbers {
 
   cell(cell, digits) {
     if (typeof cell === "number" || cell === null) return make("td", { className: "number", textContent: figures(cell, digits), title: cell === null ? "No number" : "" });
-    return make("td", { textContent: cell });
+    return make("td", { textContent: cell, className: String(cell).length > 30 ? "wordy" : "" });
   }
 
   sort(k) {
