@@ -299,8 +299,9 @@ class Library:
             SettingsError: There is none with this number.
             StorageError: The list cannot be written.
         """
+        held = self.held(run)  # before it is read: who lets go has written how it is
         entry = self.get(run)
-        found = found_in(entry.folder, entry.status if self.held(run) else settled(entry))
+        found = found_in(entry.folder, entry.status if held else settled(entry))
         return self._change(run, found) if any(getattr(entry, name) != value for name, value in found.items()) else entry
 
     def megabytes(self, owner: str | None = None) -> float:

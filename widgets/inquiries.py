@@ -6,6 +6,7 @@ library, where each has its place; must not know pages nor what is studied.
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from studio.entry import Entry
@@ -13,7 +14,7 @@ from studio.errors import SettingsError, StudioError, WorkerError
 from studio.library import Claim, Library
 from studio.recipes.base import Recipe
 from studio.study import Inquiry, Standing
-from widgets.opening import janitor
+from widgets.opening import LEAVING_SECONDS, janitor
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Job:
         self.library, self.entry, self.recipe, self.begin = library, entry, recipe, begin
         self._claim: Claim | None = claim
         self._inquiry: Inquiry | None = None
+        self._leaving: Future[None] | None = None
         self._standing = Standing("waiting", "Waits for its turn")
 
     @property
@@ -61,7 +63,7 @@ class Job:
         except WorkerError as problem:
             self._standing = Standing("waiting", str(problem))
         else:
-            self._note("running")
+            janitor.submit(self._note_running)
 
     def wait_for(self, other: "Job") -> None:
         """Say what it waits for.
@@ -82,7 +84,13 @@ class Job:
         """It is over: write down how it ended, and give the place back."""
         if self._claim is not None:
             claim, self._claim = self._claim, None
-            janitor.submit(self._leave, claim)
+            self._leaving = janitor.submit(self._leave, claim)
+
+    def left(self) -> None:
+        """Wait until the place is given back, of one that is over."""
+        self.settle()
+        if self._leaving is not None:
+            wait((self._leaving,), LEAVING_SECONDS)
 
     def close(self) -> None:
         """End the worker now."""
@@ -92,12 +100,13 @@ class Job:
     def _leave(self, claim: Claim) -> None:
         if self._inquiry is not None:
             self._inquiry.close()
-        claim.release()
         state = self._standing.state
-        self._write(IN_LIBRARY.get(state, state))
+        self._write(IN_LIBRARY.get(state, state))  # while it is held: who finds it free may believe what is written
+        claim.release()
 
-    def _note(self, status: str) -> None:
-        janitor.submit(self._write, status)
+    def _note_running(self) -> None:
+        if self._claim is not None:  # else it has ended already, which is written
+            self._write("running")
 
     def _write(self, status: str) -> None:
         try:
@@ -135,6 +144,9 @@ class Inquiries:
         entry, recipe = library.get(number), library.recipe_of(number)
         if not isinstance(recipe, Recipe) or recipe.study is None:
             raise SettingsError(f"Run {number} is a {entry.kind}, not a study.")
+        for job in self._jobs:
+            if (job.library.folder, job.number) == (library.folder, number) and job.standing.over:
+                job.left()
         claim = library.claim(number)
         library.update(number, status="waiting")
         job = Job(library, entry, recipe, claim, begin)
