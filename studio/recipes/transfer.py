@@ -72,7 +72,7 @@ class _FreeEnergy(Recipe):
     windows: Annotated[
         int,
         Field(ge=4, le=64, title="Windows", description="Steps on the way from bound to unbound. Neighbours must overlap: take more where they do not."),
-    ] = 12
+    ] = 14
     temperature: Annotated[Kelvin, Field(title="Temperature (K)", description="Of the simulation, and of the free energy.")] = 300.0
     radius: Annotated[
         Nanometer,
