@@ -43,6 +43,8 @@ SAVING_SECONDS = 10.0
 """Wall time between two savings, at least."""
 FEWEST = 10
 """Sweeps without which there is no estimate."""
+LARGE = 3000
+"""Atoms from which on a processor is slow enough to say so."""
 LEANING = 0.5
 """Energy of the walls at the bound end from which on it is told, kT."""
 HEAVY = 3.0
@@ -116,8 +118,9 @@ class _FreeEnergy(Recipe):
         try:
             plan = self.plan(structure, _share(progress, 0.0, 0.1))
             ladder = Ladder(plan.transfer, plan.drive)
-            whole = _sample(self, plan, ladder, _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0)), folder)
-            return replace(self._result(plan, ladder, whole), recipe=recipe)
+            watch = _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0))
+            result = self._result(plan, ladder, _sample(self, plan, ladder, watch, folder))
+            return replace(result, recipe=recipe, notes=(*result.notes, *watch.advice))
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
 
@@ -366,6 +369,14 @@ class _Watch:
         """Now the sampling begins, here or where it was left."""
         self._start, self._before, self._stretches = monotonic(), len(self.ladder), 0
         self._shown = self.plan.transfer.model.structure.positions.astype(np.float32)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """How long all of it takes on a processor, where that is long."""
+        if not self._stretches or self.ladder.platform != "CPU" or len(self.plan.transfer.model.structure) < LARGE:
+            return ()
+        whole = (monotonic() - self._start) / self._stretches * self.recipe.sweeps * self.recipe.windows
+        return (f"On this processor all windows take about {_duration(whole)}. Systems of this size want a GPU; the folder can be taken there and continued.",)
 
     def __call__(self, window: int, positions: np.ndarray) -> bool:
         self._stretches += 1
