@@ -28,5 +28,5 @@ for warning in report.warnings:
     print(f"  {warning}")
 for chart in report.charts:
     print(f"- {chart.title}")
-for part in ("dg_site_kcal_mol", "dg_standard_state_kcal_mol", "dg_kcal_mol", "dg_bar_kcal_mol", "least_overlap", "copies_all_the_way"):
+for part in ("dg_site_kcal_mol", "dg_standard_state_kcal_mol", "dg_kcal_mol", "dg_bar_kcal_mol", "least_overlap", "copies_crossing"):
     print(f"{part:28} {result.values[part]:8.2f}")

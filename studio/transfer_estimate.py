@@ -18,8 +18,8 @@ FEW = 10
 """Effective samples of an end below which it counts as not seen."""
 GAP = 0.5
 """Halves of a run may always differ by so much, kcal/mol."""
-TRAVELLERS = 2
-"""Copies that have to come all the way: what no copy ever left is not sampled but remembered."""
+CROSSING = 2
+"""Copies that have to pass every place of the ladder: what no copy ever left is not sampled but remembered."""
 PARTS = 8
 """Points of the convergence curves."""
 
@@ -36,7 +36,7 @@ class TransferEstimate:
         inefficiencies: Sweeps that one of them took, (windows,).
         halves: From the first and from the second half of the samples.
         kt: kT, kcal/mol.
-        travelled: Copies that were at both ends; none where it is not known.
+        crossed: Copies that were on both sides of the least crossed place of the ladder; none where it is not known.
     """
 
     estimate: Estimate
@@ -46,7 +46,7 @@ class TransferEstimate:
     inefficiencies: Floats
     halves: tuple[Difference, Difference]
     kt: float
-    travelled: int | None = None
+    crossed: int | None = None
 
     @property
     def difference(self) -> Difference:
@@ -84,9 +84,9 @@ class TransferEstimate:
             )
         if min(self.estimate.ess[0], self.estimate.ess[-1]) < FEW:
             found.append(f"Do not trust this number: an end of the path is represented by less than {FEW} effective samples. Sample longer.")
-        if self.travelled is not None and self.travelled < TRAVELLERS:
+        if self.crossed is not None and self.crossed < CROSSING:
             found.append(
-                f"Do not trust this number: {self.travelled} copies of the system went all the way between bound and unbound, expected {TRAVELLERS} or more. "
+                f"Do not trust this number: somewhere on the way {self.crossed} copies of the system went from one side to the other, expected {CROSSING} or more. "
                 "Until then bound and unbound are where the start put them, whatever the error says. Sample longer."
             )
         return tuple(found)
@@ -124,7 +124,7 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         np.array(rates),
         (Difference(curve.forward[half], curve.forward_errors[half]), Difference(curve.reverse[half], curve.reverse_errors[half])),
         kt / KJ_PER_KCAL,
-        None if walkers is None else travelled(walkers),
+        None if walkers is None else crossed(walkers[start:]),
     )
 
 
@@ -144,6 +144,19 @@ def travelled(walkers: Integers) -> int:
         walkers: Which copy was in each window, (sweeps, windows).
     """
     return len(set(walkers[:, 0].tolist()) & set(walkers[:, -1].tolist())) if len(walkers) else 0
+
+
+def crossed(walkers: Integers) -> int:
+    """Copies that were on both sides of a place of the ladder, at the place where they are fewest.
+
+    Args:
+        walkers: Which copy was in each window, (sweeps, windows).
+    """
+    if not len(walkers):
+        return 0
+    windows = walkers.argsort(axis=1)
+    first, last = windows.min(axis=0), windows.max(axis=0)
+    return min(int(((first <= cut) & (last > cut)).sum()) for cut in range(walkers.shape[1] - 1))
 
 
 def histogram(path: Path, bound: Floats, unbound: Floats, bins: int = 60) -> tuple[Floats, Floats]:

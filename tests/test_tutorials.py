@@ -64,9 +64,9 @@ print(by_tolerance[0] > by_tolerance[-1] + 0.5, "a looser pose is less strained"
     "05_host_guest_binding_from_sampling": """
 print(abs(value - exact / KJ_PER_KCAL) < max(4 * error, 0.15), "windows and MBAR find the integral")
 print(one_sided.ess < 0.3 * len(work), "of the unbound end's samples few count")
-print(found.travelled == len(strengths) and np.allclose(found.overlap.sum(axis=1), 1), "copies travel, overlap is a probability")
+print(found.crossed == len(strengths) and np.allclose(found.overlap.sum(axis=1), 1), "copies travel, overlap is a probability")
 print(len(guest) == 30 and short.ok and short.values["doubts"] >= 1, "a short run is doubted")
-print(values["doubts"] == 0 and values["copies_all_the_way"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
+print(values["doubts"] == 0 and values["copies_crossing"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
 print(abs(here - displaced) < 0.01, "the network does not feel the displacement")
 >>>>>>> 736d62a (Windows that lead the guest to its place; tutorial 05, example, README (first versions))
 """,

@@ -32,7 +32,7 @@ from studio.structure import Integers, Structure
 from studio.system import Source, System
 from studio.thermostat import Thermostat
 from studio.transfer import Site, Transfer, displacement, one_way, transfer, two_ways
-from studio.transfer_estimate import estimated, histogram
+from studio.transfer_estimate import estimated, histogram, travelled
 from studio.transfer_pair import paired
 from studio.transfer_site import binding_site, chosen_ligand
 from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
@@ -159,7 +159,7 @@ class _FreeEnergy(Recipe):
         standard = plan.site.standard_state(self.temperature) / KJ_PER_KCAL
         values, arrays = values_of(found, standard) if plan.absolute else values_of(found, 0.0, sign=-1.0)
         values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": plan.site.volume(self.temperature)}
-        values["copies_all_the_way"] = float(found.travelled or 0)
+        values |= {"copies_crossing": float(found.crossed or 0), "copies_all_the_way": float(travelled(ladder.walkers))}
         centres, densities = histogram(path, ladder.bound, ladder.unbound)
         arrays |= {"u0_kj_mol": ladder.bound, "u1_kj_mol": ladder.unbound, "walkers": ladder.walkers}
         arrays |= {"gap_kcal_mol": centres, "gap_density": densities, "direction": np.array([w.direction for w in path.windows])}
