@@ -86,7 +86,7 @@ class TransferEstimate:
             found.append(f"Do not trust this number: an end of the path is represented by less than {FEW} effective samples. Sample longer.")
         if self.crossed is not None and self.crossed < CROSSING:
             found.append(
-                f"Do not trust this number: somewhere on the way {self.crossed} copies of the system went from one side to the other, expected {CROSSING} or more. "
+                f"Do not trust this number: somewhere on the way {self.crossed} copies went from one side to the other, expected {CROSSING} or more. "
                 "Until then bound and unbound are where the start put them, whatever the error says. Sample longer."
             )
         return tuple(found)
