@@ -18,6 +18,8 @@ FEW = 10
 """Effective samples of an end below which it counts as not seen."""
 GAP = 0.5
 """Halves of a run may always differ by so much, kcal/mol."""
+ENOUGH = 40
+"""Sweeps, the start left out, without which nobody can tell whether anything has settled."""
 CROSSING = 2
 """Copies that have to pass every place of the ladder: what no copy ever left is not sampled but remembered."""
 PARTS = 8
@@ -36,6 +38,7 @@ class TransferEstimate:
         inefficiencies: Sweeps that one of them took, (windows,).
         halves: From the first and from the second half of the samples.
         kt: kT, kcal/mol.
+        sweeps: That were looked at.
         crossed: Copies that were on both sides of the least crossed place of the ladder; none where it is not known.
     """
 
@@ -47,6 +50,7 @@ class TransferEstimate:
     halves: tuple[Difference, Difference]
     kt: float
     crossed: int | None = None
+    sweeps: int = ENOUGH
 
     @property
     def difference(self) -> Difference:
@@ -68,6 +72,10 @@ class TransferEstimate:
     def doubts(self) -> tuple[str, ...]:
         """Why not to trust it, a sentence each; none where nothing speaks against it."""
         found = []
+        if self.sweeps < ENOUGH:
+            found.append(
+                f"Do not trust this number: after {self.sweeps} sweeps the copies still remember their start, expected {ENOUGH} or more. Sample longer."
+            )
         neighbours = np.minimum(np.diagonal(self.overlap, 1), np.diagonal(self.overlap, -1))
         if neighbours.min() < POOR:
             worst = int(neighbours.argmin()) + 1
@@ -125,6 +133,7 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         (Difference(curve.forward[half], curve.forward_errors[half]), Difference(curve.reverse[half], curve.reverse_errors[half])),
         kt / KJ_PER_KCAL,
         None if walkers is None else crossed(walkers[start:]),
+        len(bound) - start,
     )
 
 

@@ -120,7 +120,7 @@ def sampled(found: Transfer, sweeps: int, steps: int, step: float = 4.0) -> Ladd
 
 def test_a_ligand_without_interactions_has_no_free_energy_but_that_of_its_site() -> None:
     site = Site((1,), (0,), 0.5)
-    ladder = sampled(moved(two_atoms(0.0), np.array([1]), one_way(4), site), 12, 10)
+    ladder = sampled(moved(two_atoms(0.0), np.array([1]), one_way(4), site), 50, 5)
     found = estimated(ladder.transfer.path, ladder.bound, ladder.unbound, WARM)
     assert found.difference.value == pytest.approx(0.0, abs=1e-9)
     assert found.doubts == ()
@@ -218,6 +218,11 @@ def test_windows_that_do_not_overlap_are_doubted() -> None:
     doubts = estimated(path, bound, unbound, WARM).doubts
     assert any("windows 1 and 2 overlap" in doubt for doubt in doubts)
     assert all(doubt.startswith("Do not trust") for doubt in doubts)
+
+
+def test_a_first_look_is_doubted_however_well_it_looks() -> None:
+    bound = np.random.default_rng(0).normal(-10, 2, (20, 4))
+    assert "remember their start" in estimated(one_way(4), bound, np.zeros_like(bound), WARM).doubts[0]
 
 
 def test_halves_that_disagree_are_doubted() -> None:
