@@ -48,7 +48,6 @@ print(pulled.pull_force > 0 and "pull_work_kJ_mol" in table, "force and work of 
 print(lengths["nnp/mm"].std() > 3 * lengths["mm"].std(), "only the network's hydrogen swings")
 print("Dynamics(" in script and "import" in script, "the run can be taken home")
 """,
-<<<<<<< HEAD
     "04_strain_of_a_bound_ligand": """
 of = {pose: {name: result.values[f"{name}_strain_kcal_mol"] for name in asked[pose]} for pose, result in results.items()}
 print(all(strain < 1.5 for strain in of["crystal"].values()), "the crystal pose is comfortable")
@@ -60,7 +59,7 @@ print(heights["GFN2-xTB"] > 1.5 * heights["MM"] and heights["SO3LR"] > 1.5 * hei
 print(all(found[name, "gas"] > found[name, "water"] + 8 for name in ("mm", "so3lr")), "in vacuum the zwitterion folds")
 print(by_count[0] < by_count[-1] - 0.5 and abs(by_count[-1] - by_count[-2]) < 0.3, "the search converges from below")
 print(by_tolerance[0] > by_tolerance[-1] + 0.5, "a looser pose is less strained")
-=======
+""",
     "05_host_guest_binding_from_sampling": """
 print(abs(value - exact / KJ_PER_KCAL) < max(4 * error, 0.15), "windows and MBAR find the integral")
 print(one_sided.ess < 0.3 * len(work), "of the unbound end's samples few count")
@@ -68,7 +67,6 @@ print(found.crossed == len(strengths) and np.allclose(found.overlap.sum(axis=1),
 print(len(guest) == 30 and short.ok and short.values["doubts"] >= 1, "a short run is doubted")
 print(values["doubts"] == 0 and values["copies_crossing"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
 print(abs(here - displaced) < 0.01, "the network does not feel the displacement")
->>>>>>> 736d62a (Windows that lead the guest to its place; tutorial 05, example, README (first versions))
 """,
 }
 
