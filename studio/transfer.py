@@ -54,7 +54,7 @@ class SoftCore:
     """
 
     start: float = 50.0
-    limit: float = 100.0
+    limit: float = 5000.0
 
     def __call__(self, energies: Floats) -> Floats:
         """Capped energies, kJ/mol."""
@@ -109,9 +109,10 @@ def one_way(count: int) -> Path:
     """From the bound end to the unbound one in one go: where nothing is in the ligand's place in the bulk (continuum, vacuum).
 
     Args:
-        count: Windows.
+        count: Windows. They are dense at the unbound end, where the ligand learns to avoid its host: with a high limit it does so step by
+            step, and finds its place; with a low one it stays anywhere, and never finds it.
     """
-    return Path(tuple(Window(-1, float(s**2)) for s in np.linspace(1.0, 0.0, count)), SoftCore())
+    return Path(tuple(Window(-1, float(s**5)) for s in np.linspace(1.0, 0.0, count)), SoftCore())
 
 
 def two_ways(count: int) -> Path:

@@ -18,8 +18,10 @@ FEW = 10
 """Effective samples of an end below which it counts as not seen."""
 GAP = 0.5
 """Halves of a run may always differ by so much, kcal/mol."""
-TRAVELLERS = 2
-"""Copies that have to come all the way: what no copy ever left is not sampled but remembered."""
+ENOUGH = 40
+"""Sweeps, the start left out, without which nobody can tell whether anything has settled."""
+CROSSING = 2
+"""Copies that have to pass every place of the ladder: what no copy ever left is not sampled but remembered."""
 PARTS = 8
 """Points of the convergence curves."""
 
@@ -36,7 +38,8 @@ class TransferEstimate:
         inefficiencies: Sweeps that one of them took, (windows,).
         halves: From the first and from the second half of the samples.
         kt: kT, kcal/mol.
-        travelled: Copies that were at both ends; none where it is not known.
+        sweeps: That were looked at.
+        crossed: Copies that were on both sides of the least crossed place of the ladder; none where it is not known.
     """
 
     estimate: Estimate
@@ -46,7 +49,8 @@ class TransferEstimate:
     inefficiencies: Floats
     halves: tuple[Difference, Difference]
     kt: float
-    travelled: int | None = None
+    crossed: int | None = None
+    sweeps: int = ENOUGH
 
     @property
     def difference(self) -> Difference:
@@ -68,6 +72,10 @@ class TransferEstimate:
     def doubts(self) -> tuple[str, ...]:
         """Why not to trust it, a sentence each; none where nothing speaks against it."""
         found = []
+        if self.sweeps < ENOUGH:
+            found.append(
+                f"Do not trust this number: after {self.sweeps} sweeps the copies still remember their start, expected {ENOUGH} or more. Sample longer."
+            )
         neighbours = np.minimum(np.diagonal(self.overlap, 1), np.diagonal(self.overlap, -1))
         if neighbours.min() < POOR:
             worst = int(neighbours.argmin()) + 1
@@ -84,9 +92,9 @@ class TransferEstimate:
             )
         if min(self.estimate.ess[0], self.estimate.ess[-1]) < FEW:
             found.append(f"Do not trust this number: an end of the path is represented by less than {FEW} effective samples. Sample longer.")
-        if self.travelled is not None and self.travelled < TRAVELLERS:
+        if self.crossed is not None and self.crossed < CROSSING:
             found.append(
-                f"Do not trust this number: {self.travelled} copies of the system went all the way between bound and unbound, expected {TRAVELLERS} or more. "
+                f"Do not trust this number: somewhere on the way {self.crossed} copies went from one side to the other, expected {CROSSING} or more. "
                 "Until then bound and unbound are where the start put them, whatever the error says. Sample longer."
             )
         return tuple(found)
@@ -124,7 +132,8 @@ def estimated(path: Path, bound: Floats, unbound: Floats, temperature: float, di
         np.array(rates),
         (Difference(curve.forward[half], curve.forward_errors[half]), Difference(curve.reverse[half], curve.reverse_errors[half])),
         kt / KJ_PER_KCAL,
-        None if walkers is None else travelled(walkers),
+        None if walkers is None else crossed(walkers[start:]),
+        len(bound) - start,
     )
 
 
@@ -144,6 +153,19 @@ def travelled(walkers: Integers) -> int:
         walkers: Which copy was in each window, (sweeps, windows).
     """
     return len(set(walkers[:, 0].tolist()) & set(walkers[:, -1].tolist())) if len(walkers) else 0
+
+
+def crossed(walkers: Integers) -> int:
+    """Copies that were on both sides of a place of the ladder, at the place where they are fewest.
+
+    Args:
+        walkers: Which copy was in each window, (sweeps, windows).
+    """
+    if not len(walkers):
+        return 0
+    windows = walkers.argsort(axis=1)
+    first, last = windows.min(axis=0), windows.max(axis=0)
+    return min(int(((first <= cut) & (last > cut)).sum()) for cut in range(walkers.shape[1] - 1))
 
 
 def histogram(path: Path, bound: Floats, unbound: Floats, bins: int = 60) -> tuple[Floats, Floats]:

@@ -133,7 +133,7 @@ def _way_out(host: Structure, ligand: Integers, second: Structure) -> Floats:
         room = [float(tree.query(second.positions + length * direction)[0].min()) for direction in directions]
         if max(room) > 1.5 * BULK:
             return np.asarray(length * directions[int(np.argmax(room))])
-    return FAR * directions[0]
+    return np.asarray(FAR * directions[0])
 
 
 def _sphere(count: int) -> Floats:

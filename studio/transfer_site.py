@@ -106,7 +106,7 @@ def _site_atoms(whole: Structure, ligand: Integers, heavy: Integers) -> Integers
     named = np.array([whole.names[i] == "CA" and whole.residue_of(int(i)).kind == "protein" for i in others])
     for found in (others[named & (distances < AROUND)], others[distances < NEAR]):
         if len(found) >= FEWEST:
-            return found
+            return np.asarray(found)
     return others
 
 

@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PROMISED = {
+    "binding_of_a_guest": ["Standard free energy of binding: -", "Do not trust this number", "- Does it settle?", "copies_crossing"],
     "binding_of_a_run": ["Interaction energy of the ligand", "VAL A93", "hydrogen bond N", "End-point binding energy -", "frames cover"],
     "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
     "strain_of_a_series": ["ejm_31: strain mm", "so3lr", "measured dG -9.5", "bond C", "kcal/mol, "],

@@ -15,7 +15,7 @@ from studio.potentials.mm import MM
 from studio.structure import Residue, Structure
 from studio.thermostat import Thermostat
 from studio.transfer import DIRECTION, FAR, STRENGTH, Axis, Path, Site, SoftCore, Transfer, Window, displacement, one_way, transfer, two_ways
-from studio.transfer_estimate import estimated, histogram, travelled
+from studio.transfer_estimate import crossed, estimated, histogram, travelled
 from studio.transfer_site import binding_site, chosen_ligand
 from studio.units import BOLTZMANN, KJ_PER_KCAL
 from tests.hybrid_systems import evaluate, water
@@ -120,7 +120,7 @@ def sampled(found: Transfer, sweeps: int, steps: int, step: float = 4.0) -> Ladd
 
 def test_a_ligand_without_interactions_has_no_free_energy_but_that_of_its_site() -> None:
     site = Site((1,), (0,), 0.5)
-    ladder = sampled(moved(two_atoms(0.0), np.array([1]), one_way(4), site), 12, 10)
+    ladder = sampled(moved(two_atoms(0.0), np.array([1]), one_way(4), site), 50, 5)
     found = estimated(ladder.transfer.path, ladder.bound, ladder.unbound, WARM)
     assert found.difference.value == pytest.approx(0.0, abs=1e-9)
     assert found.doubts == ()
@@ -220,6 +220,11 @@ def test_windows_that_do_not_overlap_are_doubted() -> None:
     assert all(doubt.startswith("Do not trust") for doubt in doubts)
 
 
+def test_a_first_look_is_doubted_however_well_it_looks() -> None:
+    bound = np.random.default_rng(0).normal(-10, 2, (20, 4))
+    assert "remember their start" in estimated(one_way(4), bound, np.zeros_like(bound), WARM).doubts[0]
+
+
 def test_halves_that_disagree_are_doubted() -> None:
     path, random = one_way(4), np.random.default_rng(0)
     bound = random.normal(-10, 2, (400, 4))
@@ -234,6 +239,10 @@ def test_copies_that_never_change_sides_are_doubted() -> None:
     bound = random.normal(-10, 2, (400, 4))
     stuck, free = np.tile(np.arange(4), (400, 1)), random.permuted(np.tile(np.arange(4), (400, 1)), axis=1)
     assert (travelled(stuck), travelled(free)) == (0, 4)
+    assert (crossed(stuck), crossed(free)) == (0, 4)
+    halves = np.where(np.arange(400)[:, None] % 2, [1, 0, 3, 2], [0, 1, 2, 3])
+    assert crossed(halves) == 0  # two pairs that change places, and nobody between the pairs
+    assert crossed(np.where(np.arange(400)[:, None] % 3 == 2, [0, 2, 1, 3], halves)) == 2  # by two copies, in the middle
     kinds = [estimated(path, bound, np.zeros_like(bound), WARM, walkers=walkers).doubts for walkers in (stuck, free)]
     assert "0 copies" in kinds[0][0]
     assert kinds[1] == ()

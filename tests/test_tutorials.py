@@ -60,6 +60,14 @@ print(all(found[name, "gas"] > found[name, "water"] + 8 for name in ("mm", "so3l
 print(by_count[0] < by_count[-1] - 0.5 and abs(by_count[-1] - by_count[-2]) < 0.3, "the search converges from below")
 print(by_tolerance[0] > by_tolerance[-1] + 0.5, "a looser pose is less strained")
 """,
+    "05_host_guest_binding_from_sampling": """
+print(abs(value - exact / KJ_PER_KCAL) < max(4 * error, 0.15), "windows and MBAR find the integral")
+print(one_sided.ess < 0.3 * len(work), "of the unbound end's samples few count")
+print(found.crossed == len(strengths) and np.allclose(found.overlap.sum(axis=1), 1), "copies travel, overlap is a probability")
+print(len(guest) == 30 and short.ok and short.values["doubts"] >= 1, "a short run is doubted")
+print(values["doubts"] == 0 and values["copies_crossing"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
+print(abs(here - displaced) < 0.01, "the network does not feel the displacement")
+""",
 }
 
 

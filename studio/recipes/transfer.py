@@ -32,7 +32,7 @@ from studio.structure import Integers, Structure
 from studio.system import Source, System
 from studio.thermostat import Thermostat
 from studio.transfer import Site, Transfer, displacement, one_way, transfer, two_ways
-from studio.transfer_estimate import estimated, histogram
+from studio.transfer_estimate import estimated, histogram, travelled
 from studio.transfer_pair import paired
 from studio.transfer_site import binding_site, chosen_ligand
 from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
@@ -43,6 +43,8 @@ SAVING_SECONDS = 10.0
 """Wall time between two savings, at least."""
 FEWEST = 10
 """Sweeps without which there is no estimate."""
+LARGE = 3000
+"""Atoms from which on a processor is slow enough to say so."""
 LEANING = 0.5
 """Energy of the walls at the bound end from which on it is told, kT."""
 HEAVY = 3.0
@@ -72,7 +74,7 @@ class _FreeEnergy(Recipe):
     windows: Annotated[
         int,
         Field(ge=4, le=64, title="Windows", description="Steps on the way from bound to unbound. Neighbours must overlap: take more where they do not."),
-    ] = 12
+    ] = 14
     temperature: Annotated[Kelvin, Field(title="Temperature (K)", description="Of the simulation, and of the free energy.")] = 300.0
     radius: Annotated[
         Nanometer,
@@ -116,8 +118,9 @@ class _FreeEnergy(Recipe):
         try:
             plan = self.plan(structure, _share(progress, 0.0, 0.1))
             ladder = Ladder(plan.transfer, plan.drive)
-            whole = _sample(self, plan, ladder, _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0)), folder)
-            return replace(self._result(plan, ladder, whole), recipe=recipe)
+            watch = _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0))
+            result = self._result(plan, ladder, _sample(self, plan, ladder, watch, folder))
+            return replace(result, recipe=recipe, notes=(*result.notes, *watch.advice))
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
 
@@ -156,7 +159,7 @@ class _FreeEnergy(Recipe):
         standard = plan.site.standard_state(self.temperature) / KJ_PER_KCAL
         values, arrays = values_of(found, standard) if plan.absolute else values_of(found, 0.0, sign=-1.0)
         values |= {"sweeps": float(len(ladder)), "ps_per_window": len(ladder) * self.exchange, "site_volume_nm3": plan.site.volume(self.temperature)}
-        values["copies_all_the_way"] = float(found.travelled or 0)
+        values |= {"copies_crossing": float(found.crossed or 0), "copies_all_the_way": float(travelled(ladder.walkers))}
         centres, densities = histogram(path, ladder.bound, ladder.unbound)
         arrays |= {"u0_kj_mol": ladder.bound, "u1_kj_mol": ladder.unbound, "walkers": ladder.walkers}
         arrays |= {"gap_kcal_mol": centres, "gap_density": densities, "direction": np.array([w.direction for w in path.windows])}
@@ -366,6 +369,14 @@ class _Watch:
         """Now the sampling begins, here or where it was left."""
         self._start, self._before, self._stretches = monotonic(), len(self.ladder), 0
         self._shown = self.plan.transfer.model.structure.positions.astype(np.float32)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """How long all of it takes on a processor, where that is long."""
+        if not self._stretches or self.ladder.platform != "CPU" or len(self.plan.transfer.model.structure) < LARGE:
+            return ()
+        whole = (monotonic() - self._start) / self._stretches * self.recipe.sweeps * self.recipe.windows
+        return (f"On this processor all windows take about {_duration(whole)}. Systems of this size want a GPU; the folder can be taken there and continued.",)
 
     def __call__(self, window: int, positions: np.ndarray) -> bool:
         self._stretches += 1

@@ -167,6 +167,7 @@ def _parts(result: Result, relative: bool = False) -> Table:
     ]
     note = (
         f"{values['samples']:.0f} uncorrelated samples of {values['sweeps']:.0f} sweeps over {len(result.arrays['lambda'])} windows, "
-        f"{values['ps_per_window']:.0f} ps each; {values['copies_all_the_way']:.0f} copies went all the way from one end to the other."
+        f"{values['ps_per_window']:.0f} ps each; {values['copies_crossing']:.0f} or more copies crossed each place on the way, "
+        f"{values['copies_all_the_way']:.0f} went all of it."
     )
     return Table("What it is made of", ("part", "kcal/mol", "± kcal/mol"), tuple(rows), note=note)
