@@ -29,7 +29,10 @@ def finished(result: Result) -> Result:
 
 @gives("host_guest_minutes", "host_guest_error_kcal_mol", "host_guest_forward_reverse", "host_guest_doubts")
 def host_guest() -> Iterator[Measure]:
-    """CB7 and B2 at the default settings of the recipe; B2 is measured near -13 kcal/mol (Moghaddam et al. 2009), which force field and continuum water need not reach."""
+    """CB7 and B2 at the default settings of the recipe.
+
+    B2 is measured near -13 kcal/mol (Moghaddam et al. 2009), which force field and continuum water need not reach.
+    """
     start = perf_counter()
     result = finished(AbsoluteBinding(system=EXAMPLES["host-guest"].system).run())
     values = result.values
