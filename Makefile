@@ -12,10 +12,10 @@ STAMP  := $(VENV)/.installed-$(shell cksum pyproject.toml | cut -d' ' -f1)
 studio: $(STAMP) $(VENV)/.examples
 	$(BIN)/potential-studio app --example $(EXAMPLE) $(ARGS)
 
-# all cores for what needs no browser, then the browser by itself: it is watched by the clock
+# all cores for what needs no browser, the longest files first; then the browser by itself: it is watched by the clock
 test: $(STAMP) $(VENV)/.browser lint
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest tests --ignore=tests/ui -n auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest tests --ignore=tests/ui -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest tests/ui
 else
 	$(BIN)/python -m pytest $(ARGS)

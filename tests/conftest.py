@@ -17,7 +17,13 @@ from tests.moving_systems import Moving, ethanol_and_waters
 # share two cores, and sums by several threads differ in their last bits from call to call.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+LONGEST = ("test_tutorials.py", "test_examples.py")
+"""Files that take minutes: who runs tests on several cores begins with them."""
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,7 +29,7 @@ def pair() -> Structure:
 
 
 def test_recipes_survive_their_files(tmp_path: Path) -> None:
-    for recipe in (QUICK, RelativeBinding(system=VACUUM, other=FromSmiles(smiles="CC"))):
+    for recipe in (QUICK, RelativeBinding(system=VACUUM, replacement=FromSmiles(smiles="CC"))):
         (tmp_path / "recipe.json").write_text(recipe.to_json())
         assert load_recipe(tmp_path / "recipe.json") == recipe
 
@@ -115,7 +115,7 @@ def test_a_ligand_against_itself_makes_no_difference(tmp_path: Path) -> None:
     """The two change places, restraints and all: the way back costs what the way there does."""
     host = complexed("c1ccccc1", "CC(C)O", 0.4)
     (tmp_path / "second.sdf").write_text(sdf(host.take(np.arange(12, len(host))), "isopropanol"))
-    recipe = RelativeBinding(system=VACUUM, ligand=GUEST, other=FromFile(path=str(tmp_path / "second.sdf")), windows=6, sampling=8.0, exchange=0.1)
+    recipe = RelativeBinding(system=VACUUM, ligand=GUEST, replacement=FromFile(path=str(tmp_path / "second.sdf")), windows=6, sampling=8.0, exchange=0.1)
     result = recipe.run(host)
     assert result.ok, result.failure
     assert abs(result.values["dg_kcal_mol"]) < max(0.3, 3 * result.values["dg_error_kcal_mol"])
@@ -129,14 +129,14 @@ def test_a_second_ligand_elsewhere_or_unlike_the_first_is_refused(tmp_path: Path
     host = complexed("c1ccccc1", "CC(C)O", 0.4)
     guest = host.take(np.arange(12, len(host)))
     (tmp_path / "away.sdf").write_text(sdf(guest.with_positions(guest.positions + 2.0), "away"))
-    away = RelativeBinding(system=VACUUM, ligand=GUEST, other=FromFile(path=str(tmp_path / "away.sdf"))).run(host)
+    away = RelativeBinding(system=VACUUM, ligand=GUEST, replacement=FromFile(path=str(tmp_path / "away.sdf"))).run(host)
     assert "in the frame of the host" in away.failure.message
     (tmp_path / "salt.sdf").write_text(sdf(guest.join(Structure.from_smiles("[Cl-]").with_positions(guest.positions[:1] + 0.5)), "salt"))
-    salt = RelativeBinding(system=VACUUM, ligand=GUEST, other=FromFile(path=str(tmp_path / "salt.sdf"))).run(host)
+    salt = RelativeBinding(system=VACUUM, ligand=GUEST, replacement=FromFile(path=str(tmp_path / "salt.sdf"))).run(host)
     assert "has to be one molecule" in salt.failure.message
     water = Structure.from_smiles("O")
     (tmp_path / "water.sdf").write_text(sdf(water.with_positions(water.positions + guest.positions.mean(axis=0)), "water"))
-    unlike = RelativeBinding(system=VACUUM, ligand=GUEST, other=FromFile(path=str(tmp_path / "water.sdf"))).run(host)
+    unlike = RelativeBinding(system=VACUUM, ligand=GUEST, replacement=FromFile(path=str(tmp_path / "water.sdf"))).run(host)
     assert "share no three atoms" in unlike.failure.message
     with pytest.raises(ValueError, match="even number"):
-        RelativeBinding(system=VACUUM, other=FromSmiles(smiles="CC"), windows=5)
+        RelativeBinding(system=VACUUM, replacement=FromSmiles(smiles="CC"), windows=5)

@@ -131,6 +131,7 @@ def test_doctor_says_what_works() -> None:
 def test_compile_without_a_compiler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make studio` goes on after it; whoever types it has to see the reason."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("POTENTIAL_STUDIO_CACHE", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     done = studio("compile")
     assert done.returncode == 1

@@ -27,7 +27,8 @@ ETHANOL = System(source=FromSmiles(smiles="CCO"))
 @pytest.mark.parametrize("kind", plugins.names("studio.recipes"))
 def test_every_recipe_survives_its_file(kind: str, tmp_path: Path) -> None:
     region = ResidueIs(name="LIG") | Near(of=ResidueIs(name="LIG"), nm=0.4)
-    settings = {"system": ETHANOL, "view": View(region=region), "ligand": region, "source": Records(path="ligands.sdf")}
+    subjects = {"system": ETHANOL, "source": Records(path="ligands.sdf"), "recording": "runs/1", "replacement": FromSmiles(smiles="CO")}
+    settings = subjects | {"view": View(region=region), "ligand": region}
     recipe_class = plugins.load("studio.recipes", kind)
     recipe = recipe_class(**{name: value for name, value in settings.items() if name in recipe_class.model_fields})
     path = tmp_path / "recipe.json"

@@ -270,7 +270,7 @@ class RelativeBinding(_FreeEnergy):
 
     Args:
         system: Host and first ligand, in its site.
-        other: The second ligand, in the same site and frame.
+        replacement: The second ligand, in the same site and frame.
         ligand: The first ligand: one molecule.
         network: Registered name of the potential that describes both ligands; none for MM.
         sampling: Of each window, ps.
@@ -285,7 +285,7 @@ class RelativeBinding(_FreeEnergy):
 
     kind: Literal["relative_binding"] = "relative_binding"
     version: Literal[1] = 1
-    other: Annotated[
+    replacement: Annotated[
         Source,
         Field(title="Second ligand", description="In the same site and in the same frame as the first one, for example another record of the same SDF file."),
     ]
@@ -310,7 +310,7 @@ class RelativeBinding(_FreeEnergy):
         host = structure if structure is not None else system.source.build(system.ph, system.seed, system.repairs)
         ligand, notes = chosen_ligand(host, self.ligand.select(host))
         site, told = binding_site(host, ligand, self.radius, self.tilt)
-        pair = paired(system, ligand, host.with_notes(*notes, *told), self.other, tell)
+        pair = paired(system, ligand, host.with_notes(*notes, *told), self.replacement, tell)
         model, drive = self._model(pair.structure, [pair.first, pair.second], progress)
         holds = [*site.forces(pair.structure.box is not None), pair.alignment()]
         moved = transfer(model, [(pair.first, pair.shift), (pair.second, -pair.shift)], two_ways(self.windows), holds)

@@ -67,7 +67,7 @@ def cycle_closure() -> Iterator[Measure]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "second.sdf"
         path.write_text(sdf(pairs[1].take(np.arange(12, len(pairs[1]))), "second"))
-        relative = finished(RelativeBinding(**settings, other=FromFile(path=str(path))).run(pairs[0])).values
+        relative = finished(RelativeBinding(**settings, replacement=FromFile(path=str(path))).run(pairs[0])).values
     apart = relative["dg_kcal_mol"] - (absolute[1]["dg_kcal_mol"] - absolute[0]["dg_kcal_mol"])
     errors = [values["dg_error_kcal_mol"] for values in (*absolute, relative)]
     yield Measure("cycle_closure_errors", abs(apart) / float(np.sqrt(np.square(errors).sum())), "errors", 1.0, "value <= 3")
