@@ -187,7 +187,7 @@ def test_bad_input_is_a_sentence_and_the_run_goes_on(visit):
     visit.wait(lambda: "SMILES" in visit.alert)
     visit.page.screenshot(path=SCREENSHOTS / "refused.png")
     visit.take("File")
-    upload = visit.page.locator("input[type=file]")
+    upload = visit.page.locator("input[type=file]").first
     for name, data, words in (
         ("empty.sdf", b"", "empty"),
         ("cat.pdb", b"\x00\x01\x02" * 99, "binary"),
