@@ -66,13 +66,15 @@ def examples(prepare: bool) -> None:
     """List the bundled examples."""
     from studio.hybrid.view import View
     from studio.recipes.dynamics import Dynamics
+    from studio.region import Focus
     from studio.system import EXAMPLES
 
     for name, example in EXAMPLES.items():
         click.echo(f"{name:26} {example.title}")
         if prepare:
-            example.system.parametrise()
-            if example.system.surroundings.kind != "vacuum":  # in vacuum a network has no force field around it
+            structure = example.system.prepare()
+            example.system.parametrise(structure)
+            if len(Focus().select(structure)) < len(structure):  # otherwise nothing is left for a force field
                 Dynamics(system=example.system, view=View(resolution="nnp/mm")).simulation()
 
 
