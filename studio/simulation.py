@@ -101,7 +101,7 @@ class OpenMMSimulation:
 
     def __init__(self, model: Model, thermostat: Thermostat, platform: str | None = None, threads: int | None = None) -> None:
         self.model, self.thermostat = model, thermostat
-        self._context = make_context(model.system, thermostat, platform, threads)
+        self._context = make_context(model.system, thermostat, platform or model.platform, threads or model.threads)
         self._steering = Steering(self._context, model.structure)
         self.step, self.speed = 0, 0.0
         self._sample: tuple[dict[str, float], float] = ({}, 0.0)

@@ -13,12 +13,14 @@ from studio import chem
 from studio.errors import PluginError, StructureError
 from studio.io import MAX_MEGABYTES, read
 from studio.io.bundled import MOLECULES
+from studio.io.chains import ChainShape, bead_chains
 from studio.io.protonation import at_ph
 from studio.io.repairs import Note, Repairs
 from studio.io.sequence import CCap, NCap, Shape, peptide
 from studio.io.targets import target
 from studio.io.variants import advice, open_stereo
 from studio.structure import Structure
+from studio.units import Nanometer
 
 Protonation = Literal["as_drawn", "at_ph"]
 MAX_ADVISED = 4
@@ -30,6 +32,8 @@ class _Source(BaseModel):
 
     rough: ClassVar[bool] = False
     """True if what is built has to be relaxed before it is looked at."""
+    beads: ClassVar[bool] = False
+    """True if what is built are beads, which have no force field of atoms."""
 
     def fingerprint(self) -> str:
         """What determines the molecule beyond the settings: nothing."""
@@ -195,7 +199,37 @@ class FromSequence(_Source):
         return peptide(self.sequence, self.n_cap, self.c_cap, self.shape, ph=ph, seed=seed, repairs=repairs)
 
 
-Source = Annotated[FromExample | FromTarget | FromSmiles | FromFile | FromSequence, Field(discriminator="kind")]
+class FromChains(_Source):
+    """Disordered chains from their sequences, as beads without atoms.
+
+    Args:
+        sequences: One-letter codes from the N-terminus, one text for each chain.
+        shape: A self-avoiding coil, or extended.
+        box_nm: Width of a periodic cube around them, nm; none without.
+    """
+
+    beads: ClassVar[bool] = True
+
+    kind: Literal["chains"] = "chains"
+    sequences: Annotated[tuple[Annotated[str, Field(max_length=10_000)], ...], Field(min_length=1)]
+    shape: ChainShape = "coil"
+    box_nm: Nanometer | None = None
+
+    def build(self, ph: float, seed: int, repairs: Repairs) -> Structure:
+        """The chains, one bead a residue.
+
+        Args:
+            ph: Not used: what beads feel depends on it, not where they are.
+            seed: Random seed of coils.
+            repairs: Not used: nothing is missing.
+
+        Raises:
+            StructureError: A letter that is no amino acid, too long, or the box has no room.
+        """
+        return bead_chains(self.sequences, self.shape, seed, self.box_nm)
+
+
+Source = Annotated[FromExample | FromTarget | FromSmiles | FromFile | FromSequence | FromChains, Field(discriminator="kind")]
 
 
 def _advice_of(structure: Structure, ph: float) -> list[str]:

@@ -134,6 +134,11 @@ class Structure:
         """Total charge, e: the sum of the formal charges."""
         return int(self.formal_charges.sum())
 
+    @property
+    def is_beads(self) -> bool:
+        """Each residue is a single C-alpha: beads of a coarse model, not atoms."""
+        return len(self) == len(self.residues) and set(self.names) == {"CA"} and all(residue.kind == "protein" for residue in self.residues)
+
     @cached_property
     def key(self) -> str:
         """Content hash (first 16 hex digits of SHA-256); equal for equal atoms, positions and surroundings, whatever the title."""

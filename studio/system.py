@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio import cache
-from studio.errors import PluginError, StructureError
+from studio.errors import PluginError, StructureError, UnsupportedError
 from studio.forcefield import ForceField, ImplicitModel, MMSystem, parametrise
 from studio.io.repairs import Note, Repairs
-from studio.sources import FromExample, FromFile, FromSequence, FromSmiles, FromTarget, Source
+from studio.sources import FromChains, FromExample, FromFile, FromSequence, FromSmiles, FromTarget, Source
 from studio.structure import Structure
 from studio.units import Nanometer
 
 __all__ = [
     "EXAMPLES",
     "Example",
+    "FromChains",
     "FromExample",
     "FromFile",
     "FromSequence",
@@ -184,6 +185,12 @@ class System(_Settings):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     repairs: Repairs = Repairs()
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "System":
+        if self.source.beads and not isinstance(self.surroundings, Vacuum):
+            raise ValueError("beads come with the water that is part of their model: choose surroundings = vacuum")
+        return self
+
     @property
     def implicit(self) -> ImplicitModel:
         """The generalised Born model that the surroundings ask for."""
@@ -210,7 +217,7 @@ class System(_Settings):
         structure = self.source.build(self.ph, self.seed, self.repairs)
         tell(0.2, "Putting the surroundings around it.")
         structure = self.surroundings.surround(structure, self.seed)
-        if structure.box is not None or structure.droplet is not None or self.source.rough:
+        if not self.source.beads and (structure.box is not None or structure.droplet is not None or self.source.rough):
             mm = self.parametrise(structure, lambda part, sentence: tell(0.25 + 0.45 * part, sentence))
             tell(0.7, f"Relaxing {len(structure)} atoms.")
             structure = relaxed(mm)
@@ -230,6 +237,8 @@ class System(_Settings):
             UnsupportedError: The force field does not know the molecule.
         """
         structure = structure or self.prepare(progress)
+        if structure.is_beads:
+            raise UnsupportedError("These are beads, one a residue, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
         tell = progress or _nobody
         key = cache.key_of("system", cache.content_of(structure), self.forcefield.model_dump_json(), self.implicit)
         known = cache.load_system(key, structure)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio.coarse.chain import platform_for
 from studio.errors import RegionError
 from studio.forcefield.base import ForceGroup, MMSystem
 from studio.hybrid.boundary import Part, cap, check_apart
@@ -40,6 +41,7 @@ __all__ = [
     "Model",
     "Motion",
     "RegionMM",
+    "beads_only",
     "couple",
     "couple_fragments",
     "energy_forces",
@@ -58,6 +60,8 @@ class Model:
         region: Indices of the atoms that a network describes; empty for plain MM.
         correction: The brackets, or none for plain MM.
         provenance: Methods, versions, hashes, for the Result.
+        platform: OpenMM platform that suits it; the fastest there is when left out.
+        threads: CPU threads that suit it; OpenMM's choice when left out.
     """
 
     structure: Structure
@@ -65,6 +69,8 @@ class Model:
     region: Integers
     correction: Correction | None
     provenance: dict[str, str]
+    platform: str | None = None
+    threads: int | None = None
 
 
 def couple(mm: MMSystem, atoms: Integers, potential: BoundPotential, lam: float = 1.0) -> Model:
@@ -128,6 +134,15 @@ def plain(mm: MMSystem) -> Model:
         mm: The parametrised structure.
     """
     return Model(mm.structure, mm.system, np.zeros(0, dtype=np.int64), None, {**mm.provenance, "coupling": "MM"})
+
+
+def beads_only(mm: MMSystem) -> Model:
+    """All beads by a coarse model, where so many are fastest.
+
+    Args:
+        mm: The beads and their System.
+    """
+    return Model(mm.structure, mm.system, np.zeros(0, dtype=np.int64), None, {**mm.provenance, "coupling": "beads"}, *platform_for(len(mm.structure)))
 
 
 def network_only(structure: Structure, potential: BoundPotential, hydrogen_mass: float) -> Model:

@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio import plugins
+from studio.coarse.calvados import Calvados
+from studio.coarse.go import GoModel
 from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import LinkStyle, Part, cap
-from studio.hybrid.coupling import Model, couple_fragments, network_only, plain
+from studio.hybrid.coupling import Model, beads_only, couple_fragments, network_only, plain
 from studio.hybrid.embedding import Electrostatic, Polarisation
 from studio.hybrid.schedule import LADDER, Schedule
 from studio.potentials.base import BoundPotential, Device, Potential
@@ -21,11 +23,13 @@ from studio.structure import Structure
 from studio.system import System
 
 Progress = Callable[[float, str], None]
-Resolution = Literal["nnp", "nnp/mm", "mm"]
+Resolution = Literal["nnp", "nnp/mm", "mm", "beads"]
+BeadModel = Annotated[GoModel | Calvados, Field(discriminator="kind")]
+"""What beads feel."""
 
-TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0}
+TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0, "beads": 10.0}
 """Time steps that each resolution is tried with, fs: bonds to hydrogen vibrate freely under a network and are held under MM;
-NNP/MM has a schedule."""
+NNP/MM has a schedule; beads are heavy."""
 
 
 class MLFragment(BaseModel):
@@ -51,8 +55,8 @@ class View(BaseModel):
 
     Args:
         resolution: `nnp` (the region alone, in vacuum, by the network), `nnp/mm` (the region by the network, the rest
-            by MM) or `mm`.
-        region: What the network describes; not used by `mm`. Bonds that it cuts are capped with hydrogens.
+            by MM), `mm`, or `beads`.
+        region: What the network describes; not used by `mm` and `beads`. Bonds that it cuts are capped with hydrogens.
         potential: Registered name of the network.
         device: Where the networks run.
         charge: Total charge that the network is told, e; as drawn when left out.
@@ -62,6 +66,7 @@ class View(BaseModel):
         embedding: `mechanical` (MM charges), or `electrostatic` (the network's own charges feel those around).
         polarisation: Of electrostatic embedding: `none`, `P1` (each atom by itself) or `P2` (coupled dipoles).
         lam: From 0 (all MM) to 1 (`nnp/mm`).
+        beads: Which residues become beads, and what those feel; for `beads`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +82,7 @@ class View(BaseModel):
     embedding: Literal["mechanical", "electrostatic"] = "mechanical"
     polarisation: Polarisation = "none"
     lam: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    beads: BeadModel = GoModel()
 
     @model_validator(mode="after")
     def _consistent(self) -> "View":
@@ -88,6 +94,16 @@ class View(BaseModel):
     def fragments(self) -> tuple[MLFragment, ...]:
         """All ML regions, the first one first."""
         return (MLFragment(region=self.region, potential=self.potential, charge=self.charge, multiplicity=self.multiplicity), *self.also)
+
+    @property
+    def asks_network(self) -> bool:
+        """A network describes something."""
+        return self.resolution in ("nnp", "nnp/mm")
+
+    @property
+    def clock(self) -> str:
+        """What its time is called: that of beads, which slide past each other without friction, is not that of atoms."""
+        return "CG time" if self.resolution == "beads" else "time"
 
     def build(
         self,
@@ -111,6 +127,10 @@ class View(BaseModel):
         """
         tell = progress or (lambda _fraction, _message: None)
         structure = structure if structure is not None else system.prepare(progress)
+        if self.resolution == "beads":
+            return beads_only(self.beads.build(system.prepare(progress), structure, temperature, system.ph))
+        if structure.is_beads:
+            raise UnsupportedError("These are beads, one a residue, and this level needs atoms. Choose a level of beads, or open the protein with its atoms.")
         if self.resolution == "nnp":
             return self._network(system, structure, tell)
         mm = system.parametrise(structure, progress)

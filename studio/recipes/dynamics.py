@@ -28,7 +28,7 @@ from studio.system import System
 from studio.trust import Trust, watch
 from studio.units import Femtosecond, Kelvin, PerPicosecond
 
-RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100}
+RELAXING: dict[Resolution, int] = {"nnp": 50, "nnp/mm": 30, "mm": 100, "beads": 500}
 """Iterations of minimisation that cost about a second each way; prepared systems come relaxed by MM."""
 SAFE = 1.0
 """A time step that needs no schedule and no trial, fs."""
