@@ -65,7 +65,7 @@ def varied(
     if not (level or network or source):
         raise SettingsError("Expected a level, a potential, a region or another molecule to compare with; got nothing.")
     changed = levels.level(level).apply(home) if level else recipe
-    if changed.view.resolution == "mm" and network:
+    if not changed.view.asks_network and network:
         raise SettingsError("This level has no network. Choose level = nnp/mm or nnp to compare potentials and regions.")
     view = changed.view.model_copy(update=network)
     system = changed.system if source is None else changed.system.model_copy(update={"source": source})
@@ -110,7 +110,7 @@ def _level(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[str,
 
 def _potential(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[str, Dynamics]:
     """The first other network that can describe the region."""
-    if recipe.view.resolution == "mm":
+    if not recipe.view.asks_network:
         raise UnsupportedError("This run has no network. Choose NNP or NNP/MM to compare potentials.")
     card = describe(structure, recipe.view.region, recipe.view.charge, recipe.view.multiplicity)
     others = [each for each in card.potentials if each.state == "ready" and each.card.name != recipe.view.potential]

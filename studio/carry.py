@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studio.coarse.back import to_atoms
 from studio.errors import UnsupportedError
 from studio.hybrid.boundary import cut_bonds
 from studio.hybrid.whole import MakeWhole
@@ -39,15 +40,21 @@ def carry_atoms(now: Structure, target: Structure) -> Carried:
     """Positions from one set of atoms to another, atom by atom: by chain, residue and name.
 
     Where all atoms of the target are there now, they keep their places (molecules whole, and in the present box). Where some
-    are missing, those that are there keep their shape, and are superposed as one on where the target has them.
+    are missing, those that are there keep their shape, and are superposed as one on where the target has them. On beads, atoms
+    are built anew.
 
     Args:
         now: At present positions.
         target: What to start; further atoms at their last known positions.
 
     Raises:
-        UnsupportedError: No atom is common, or atoms of another molecule would be overlapped.
+        UnsupportedError: No atom is common, or atoms of another molecule would be overlapped, or beads left some behind.
+        StructureError: No atoms can be built on the beads.
+        MissingPackageError: What builds them is not installed.
     """
+    if now.is_beads and not target.is_beads:
+        rebuilt = to_atoms(now, target)
+        return Carried(rebuilt.structure, f"{rebuilt.sentence} They are relaxed briefly, with new velocities.", len(target))
     ours, theirs = common_atoms(now, target)
     if not len(ours):
         raise UnsupportedError("No atom of what runs now is part of what comes next. It starts from its prepared structure.")

@@ -265,8 +265,9 @@ def _report(result: "Result", steps: int | None, out: Path) -> None:
         click.echo(f"note: {note}")
     values = result.values
     if "time_ps" in values:
-        pace = f"{values['ns_per_day']:.3g} ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
-        click.echo(f"{values['steps']:.0f} steps, {values['time_ps']:.3f} ps, {pace}; written to {out}")
+        clock, kind = ("CG time ", "CG ") if result.provenance.get("coupling") == "beads" else ("", "")
+        pace = f"{values['ns_per_day']:.3g} {kind}ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+        click.echo(f"{values['steps']:.0f} steps, {clock}{values['time_ps']:.3f} ps, {pace}; written to {out}")
         if steps is not None and values["steps"] < steps:
             click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")
         return

@@ -208,12 +208,12 @@ def inputs_of(recipe: Dynamics, title: str, temperature: float | None = None, ti
         timestep: That the run settled on, fs.
     """
     view, level = recipe.view, level_of(recipe)
-    network = view.resolution != "mm"
+    network = view.asks_network
     now = f" (now {temperature:g} K)" if temperature is not None and temperature != recipe.temperature else ""
     return {
         "System": title, "Around it": AROUND.get(recipe.system.surroundings.kind, recipe.system.surroundings.kind),
         "Level": level.title if level is not None else view.resolution.upper(),
-        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else "force field",
+        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else "coarse model" if view.resolution == "beads" else "force field",
         "ML region": ", ".join(str(each.region) for each in view.fragments) if network else "\u2013",
         "Force field": _forcefield(recipe), "Thermostat": f"{recipe.temperature:g} K, {recipe.friction:g}/ps{now}",
         "Time step": f"{timestep or recipe.timestep:g} fs" if timestep or recipe.timestep else "as long as it bears", "Seed": str(recipe.seed),
@@ -288,4 +288,4 @@ def _figures(value: float) -> str:
 
 def _forcefield(recipe: Dynamics) -> str:
     chosen = recipe.system.forcefield
-    return f"{chosen.protein}, {chosen.ligand}, {chosen.water}" if recipe.view.resolution != "nnp" else "\u2013"
+    return f"{chosen.protein}, {chosen.ligand}, {chosen.water}" if recipe.view.resolution not in ("nnp", "beads") else "\u2013"

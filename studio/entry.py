@@ -158,7 +158,7 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
         "recipe": json.dumps(data, indent=2),
         "kind": str(data.get("kind", "")),
         "resolution": resolution,
-        "potential": "" if resolution == "mm" else network,
+        "potential": "" if resolution in ("mm", "beads") else network,
         "temperature": _number(data.get("temperature")),
     }
 

@@ -13,18 +13,24 @@ import numpy as np
 
 from studio import plugins
 from studio.carry import Carried, carry_atoms
-from studio.errors import PluginError, RegionError
+from studio.coarse.calvados import Calvados
+from studio.coarse.go import FEWEST, GoModel
+from studio.coarse.mapping import map_protein
+from studio.coarse.residues import bead_of
+from studio.errors import PluginError, RegionError, UnsupportedError
 from studio.forcefield.ligand import ELEMENTS
 from studio.hybrid.boundary import cut_bonds
-from studio.hybrid.view import MLFragment, Resolution, View
+from studio.hybrid.view import BeadModel, MLFragment, Resolution, View
 from studio.recipes.dynamics import Dynamics
-from studio.region import Solute
+from studio.region import KindIs, Ligand, Solute
 from studio.region_card import describe
-from studio.structure import Structure
-from studio.system import Implicit, Pocket, System
+from studio.structure import CAP_NAMES, Residue, Structure
+from studio.system import Implicit, Pocket, System, Vacuum
 
 LARGEST_IMPLICIT = 1500
 """Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
+
+NO_ATOMS = "These are beads, one a residue, without atoms. Choose CALVADOS, or open the protein with its atoms."
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,111 @@ class ContinuumLevel(_AtomLevel):
         return mm.model_copy(update={"system": mm.system.model_copy(update={"surroundings": Implicit()})})
 
 
+class _BeadLevel:
+    """What levels of beads share."""
+
+    title: ClassVar[str]
+
+    def model(self) -> BeadModel:
+        """What beads feel when this level is chosen."""
+        raise NotImplementedError
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """One for each residue; see `Level`."""
+        return len(_residues(structure))
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """What is no protein is refused, or left out; see `Level`."""
+        residues = _residues(structure)
+        if len(residues) < FEWEST:
+            return Limits(
+                f"Beads stand for amino acids, and {f'there are only {len(residues)}' if residues else 'there is none'} here. Choose a level of atoms."
+            )
+        try:
+            for residue in residues:
+                bead_of(residue.name)
+            beads = map_protein(structure).beads
+        except UnsupportedError as problem:
+            return Limits(str(problem))
+        return Limits("", " ".join(filter(None, (_left_out(structure), self.doubt(structure, beads)))))
+
+    def doubt(self, structure: Structure, beads: Structure) -> str:
+        """What to know about this protein at this level, a sentence.
+
+        Args:
+            structure: Its atoms, or beads.
+            beads: One a residue.
+        """
+        raise NotImplementedError
+
+    def apply(self, recipe: Dynamics) -> Dynamics:
+        """The protein as beads, without what was around it; see `Level`."""
+        model = self.model()
+        if recipe.view.resolution == "beads" and recipe.view.beads.kind == model.kind:
+            return recipe
+        view = recipe.view.model_copy(update={"resolution": "beads", "beads": model})
+        system = recipe.system.model_copy(update={"surroundings": Vacuum()})
+        return recipe.model_copy(update={"view": view, "system": system, "timestep": None, "friction": model.friction})
+
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """Beads lie where their atoms are, or stay; see `Level`."""
+        if now.is_beads:
+            return Carried(now, "The beads keep their places, with new velocities.", len(now))
+        return replace(carry_atoms(now, target), sentence="The beads lie where their atoms were, with new velocities.")
+
+
+class GoLevel(_BeadLevel):
+    """A folded protein as beads that its native contacts hold together."""
+
+    name, title, rank = "go-ca", "G\u014d beads", 60
+    meaning = "One bead a residue; the contacts of the prepared structure hold it together. Time is CG time."
+
+    def model(self) -> BeadModel:
+        """See `GoModel`."""
+        return GoModel()
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """Beads without atoms have no native contacts; see `Level`."""
+        if structure.is_beads:
+            return Limits("These chains have no native structure that could hold them together. Choose CALVADOS.")
+        return super().limits(system, structure, view)
+
+    def doubt(self, structure: Structure, beads: Structure) -> str:
+        """Breaks of the chain; see `_BeadLevel`."""
+        pieces = len(beads.molecules)
+        broken = f" It is {pieces} pieces, which only contacts hold together." if pieces > 1 else ""
+        return f"The prepared structure is the lowest by construction.{broken}"
+
+
+class CalvadosLevel(_BeadLevel):
+    """Disordered chains as beads in salt water."""
+
+    name, title, rank = "calvados2", "CALVADOS beads", 70
+    meaning = "One bead a residue, by stickiness and charge in salt water: for disordered chains. Time is CG time."
+
+    def model(self) -> BeadModel:
+        """See `Calvados`."""
+        return Calvados()
+
+    def doubt(self, structure: Structure, beads: Structure) -> str:
+        """What is folded comes apart; see `_BeadLevel`."""
+        pieces = len(beads.molecules)
+        apart = f" The {pieces} chains or pieces drift apart." if pieces > 1 and structure.box is None else ""
+        folded = "" if structure.is_beads else "Nothing holds a fold: what is folded comes apart (name its domains, with version 3, or choose G\u014d beads)."
+        return f"{folded}{apart}".strip()
+
+
+def _residues(structure: Structure) -> list[Residue]:
+    """Amino acids, caps aside."""
+    return [residue for residue in structure.residues if residue.kind == "protein" and residue.name not in CAP_NAMES]
+
+
+def _left_out(structure: Structure) -> str:
+    left = [name for name, region in (("the ligand", Ligand()), ("water", KindIs(of="water")), ("ions", KindIs(of="ion"))) if region.mask(structure).any()]
+    listed = ", ".join(left[:-1]) + " and " * (len(left) > 1) + left[-1] if left else ""
+    return f"{listed[0].upper()}{listed[1:]} {'are' if len(left) > 1 or left == ['ions'] else 'is'} left out." if left else ""
+
+
 def levels() -> tuple[Level, ...]:
     """All registered levels, the finest first; a plug-in that cannot be used is left out, as `level` says why."""
     found = []
@@ -268,6 +379,8 @@ def level_of(recipe: Dynamics) -> Level | None:
 
 def _networks_refuse(structure: Structure, fragments: Sequence[MLFragment]) -> tuple[str, int]:
     """Why a network cannot describe its region (empty if all can), and how many atoms the regions have."""
+    if structure.is_beads:
+        return NO_ATOMS, 0
     atoms = 0
     for fragment in fragments:
         card = describe(structure, fragment.region, fragment.charge, fragment.multiplicity)
@@ -280,6 +393,8 @@ def _networks_refuse(structure: Structure, fragments: Sequence[MLFragment]) -> t
 
 def _forcefield_refuses(structure: Structure) -> str:
     """Why the force field cannot describe the small molecules, as far as can be seen without it."""
+    if structure.is_beads:
+        return NO_ATOMS
     ligand = structure.atoms_of("ligand")
     foreign = ligand[~np.isin(structure.numbers[ligand], list(ELEMENTS.values()))]
     if len(foreign):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import panel as pn
 
+from studio.coarse.calvados import Calvados
 from studio.errors import SettingsError, StudioError
 from studio.hybrid.view import Resolution, View
 from studio.io.files import SMALL_ENDINGS, ending_of
@@ -42,9 +43,12 @@ def fitting(system: System, view: View) -> View:
         system: What is opened.
         view: How the user saw the last one.
     """
-    wanted: dict[Resolution, Resolution] = {"nnp": "nnp/mm"}
+    if system.source.beads:
+        return view if view.resolution == "beads" else view.model_copy(update={"resolution": "beads", "beads": Calvados()})
+    wanted: dict[Resolution, Resolution] = {"nnp": "nnp/mm", "beads": "mm"}
     if isinstance(system.surroundings, Vacuum | Implicit):
         wanted = {"nnp/mm": "nnp"} if _small(system.source) else {"nnp/mm": "mm", "nnp": "mm"}
+        wanted["beads"] = "mm"
     return view.model_copy(update={"resolution": wanted.get(view.resolution, view.resolution)})
 
 
@@ -138,6 +142,8 @@ class Builder(Part):
         self.examples.show(name)
         if name or system.source.kind == "example":
             self.kind.value = "example"
+            return
+        if system.source.beads:  # chains of beads come from recipes; there is no form for them yet
             return
         self.kind.value = system.source.kind
         self._show(system.source)

@@ -219,7 +219,7 @@ class Compare(Part):
         if len(self.runs) == MOST:
             self.runs = self.runs[:-1]
             await self.board.show(self.runs)
-        start = column.structure if column.recipe.view.resolution != "nnp" else None
+        start = column.structure if column.recipe.view.sees_all else None
         joined = await self.board.join(column.recipe, column.entry.title, start)
         self._added(joined)
         return joined

@@ -179,7 +179,8 @@ class RunControl(Part):
             return ""
         words = "Recording" if self.store.player is not None else status.message if status.state in ("paused", "playing") and not status.doubts else ""
         told = f"<em>{html.escape(words)}</em>" if words else ""
-        return f'<span class="clock">{told}<small>step {figures(frame.step)}</small> <b>{figures(frame.time, 3)}</b> ps</span>'
+        clock = "CG time " if self.store.recipe is not None and self.store.recipe.view.resolution == "beads" else ""
+        return f'<span class="clock">{told}<small>step {figures(frame.step)}</small> {clock}<b>{figures(frame.time, 3)}</b> ps</span>'
 
     def _make_conditions(self) -> None:
         field: Callable[..., pn.widgets.FloatInput] = pn.widgets.FloatInput

@@ -236,12 +236,12 @@ class Dial(Part):
             return
         name = recipe.view.potential
         ability = sight.ability(name)
-        idle = recipe.view.resolution == "mm"
+        idle = not recipe.view.asks_network
         self._quiet = True
         self.choice.param.update(**menu(sight.abilities, name), disabled=idle)
         self._quiet = False
         self.about.object = card_of(ability.card if ability is not None else None)
-        said = "MM uses no network: turn the dial to NNP or NNP/MM to choose one." if idle else ability.reason if ability is not None else ""
+        said = "This level uses no network: turn the dial to NNP or NNP/MM to choose one." if idle else ability.reason if ability is not None else ""
         self.advice.param.update(object=f'<p class="hint">{html.escape(said)}</p>', visible=bool(said))
         self.others.object = reasons_of([one for one in sight.abilities if one.state != "ready"])
 

@@ -218,7 +218,7 @@ class RegionPicker(Part):
         home, recipe = self.store.home, self.store.recipe
         if home is None or recipe is None:
             return None
-        if recipe.view.resolution != "nnp" and recipe.system == home.system:
+        if recipe.view.sees_all and recipe.system == home.system:
             return self.store.now()
         prepared = self._prepared
         return self.store.whole or (prepared[1] if prepared is not None and prepared[0].system == home.system else None)

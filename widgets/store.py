@@ -434,9 +434,9 @@ class Store(param.Parameterized):
         if self.recipe is None or self.recipe.system.source != recipe.system.source:
             self.speeds, self._wholes = {}, {}
         now = self.now()
-        if self.recipe is not None and now is not None and self.recipe.view.resolution != "nnp" and self.recipe.system.source == recipe.system.source:
+        if self.recipe is not None and now is not None and self.recipe.view.sees_all and self.recipe.system.source == recipe.system.source:
             self._wholes[self.recipe.system.model_dump_json()] = now
-        if recipe.view.resolution != "nnp":
+        if recipe.view.sees_all:
             self._wholes[recipe.system.model_dump_json()] = structure
         self.level = level_of(recipe)
 

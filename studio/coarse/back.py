@@ -74,9 +74,9 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
         by_residue.setdefault(residue, {})[like.names[atom]] = atom
     for row, built in zip(rows, BUILDERS[by](beads), strict=True):
         for name, place in built.items():
-            atom = by_residue[row].get(name)
-            if atom is not None and like.numbers[atom] > 1:
-                positions[atom], placed[atom] = place, True
+            found = by_residue[row].get(name)
+            if found is not None and like.numbers[found] > 1:
+                positions[found], placed[found] = place, True
     whole = like.with_positions(_completed(like, positions, placed))
     return _judged(whole, like, beads, rows)
 
@@ -116,10 +116,12 @@ def _rows(beads: Structure, like: Structure) -> list[int]:
     Raises:
         UnsupportedError: There is more than them, or less.
     """
-    alphas = {like.residues[row]: row for atom, row in enumerate(like.residue_index.tolist()) if like.names[atom] == "CA" and like.residues[row].kind == "protein"}
+    alphas = {
+        like.residues[row]: row for atom, row in enumerate(like.residue_index.tolist()) if like.names[atom] == "CA" and like.residues[row].kind == "protein"
+    }
     if set(beads.residues) != set(alphas):
         raise UnsupportedError(
-            f"There are beads for {len(beads)} residues, and {len(alphas)} residues are to have atoms: they must be the same. Start from the prepared structure."
+            f"There are beads for {len(beads)} residues, and {len(alphas)} are to have atoms: they must be the same. Start from the prepared structure."
         )
     others = len(like) - len(like.atoms_of("protein"))
     if others:

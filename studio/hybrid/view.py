@@ -101,6 +101,11 @@ class View(BaseModel):
         return self.resolution in ("nnp", "nnp/mm")
 
     @property
+    def sees_all(self) -> bool:
+        """What moves are all atoms of the system."""
+        return self.resolution in ("nnp/mm", "mm")
+
+    @property
     def clock(self) -> str:
         """What its time is called: that of beads, which slide past each other without friction, is not that of atoms."""
         return "CG time" if self.resolution == "beads" else "time"
