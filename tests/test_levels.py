@@ -19,10 +19,11 @@ from studio.observables import RMSD
 from studio.recipes.dynamics import Dynamics
 from studio.region import All, Atoms, KindIs, Ligand, SideChain
 from studio.structure import Structure
-from studio.system import EXAMPLES, FromExample, FromSmiles, Implicit, System, Vacuum, WaterBox, example
+from studio.system import EXAMPLES, FromChains, FromExample, FromSequence, FromSmiles, FromTarget, Implicit, System, Vacuum, WaterBox, example
 
 LIGAND_IN_WATER = example("tyk2-water").system
 HOME = Dynamics(system=LIGAND_IN_WATER, view=View(resolution="nnp/mm"))
+BEADS = ("go-ca", "calvados2")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def turned(positions: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def test_the_dial_goes_from_fine_to_coarse() -> None:
     names = [one.name for one in levels()]
-    assert names[:4] == ["nnp", "nnp/mm", "mm", "mm-implicit"]
+    assert names[:6] == ["nnp", "nnp/mm", "mm", "mm-implicit", "go-ca", "calvados2"]
     assert set(names) <= set(plugins.names("studio.levels"))
     assert [one.rank for one in levels()] == sorted(one.rank for one in levels())
 
@@ -62,10 +63,11 @@ def test_contract(name: str, box: Structure) -> None:
     assert one.name == name
     assert one.title
     assert one.meaning.endswith(".")
-    assert one.particles(box, HOME.view) > 0
     limits = one.limits(LIGAND_IN_WATER, box, HOME.view)
     assert isinstance(limits, Limits)
-    assert limits.possible, "a ligand in water can be seen at every level"
+    assert limits.possible != (name in BEADS), "a ligand in water can be seen at every level of atoms, and holds no protein"
+    assert limits.possible == (one.particles(box, HOME.view) > 0)
+    assert not limits.blocking or limits.blocking.endswith(".")
     assert not limits.advice or limits.advice.endswith(".")
     there = one.apply(HOME)
     assert one.apply(there) == there, "applying a level twice changes nothing more"
@@ -90,7 +92,7 @@ def test_contract_of_carrying(name: str, box: Structure) -> None:
         assert 0 < carried.atoms <= len(target)
 
 
-@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit"])
+@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit", *BEADS])
 def test_a_recipe_knows_its_level(name: str) -> None:
     found = level_of(level(name).apply(HOME))
     assert found is not None
@@ -286,3 +288,42 @@ def test_carrying_thousands_of_atoms_is_quick() -> None:
 def test_everything_by_the_network_needs_no_advice() -> None:
     system = System(source=FromSmiles(smiles="CCO"))
     assert level("nnp").limits(system, system.prepare(), View(region=All())) == Limits()
+
+
+# --- beads
+
+
+def test_a_protein_can_be_beads_and_what_is_left_out_is_told() -> None:
+    system = System(source=FromTarget(target="tyk2", ligand="ejm_31"))
+    structure = system.prepare()
+    for name in BEADS:
+        found = level(name)
+        limits = found.limits(system, structure, View())
+        assert limits.possible
+        assert "The ligand is left out." in limits.advice
+        assert found.particles(structure, View()) == 288, "one a residue, caps aside"
+        there = found.apply(Dynamics(system=system))
+        assert not there.view.asks_network
+        assert there.view.clock == "CG time"
+    assert "comes apart" in level("calvados2").limits(system, structure, View()).advice
+
+
+def test_beads_do_without_the_water_of_their_home() -> None:
+    home = Dynamics(system=System(source=FromSequence(sequence="GGAAGG"), surroundings=WaterBox()))
+    there = level("go-ca").apply(home)
+    assert isinstance(there.system.surroundings, Vacuum)
+    assert there.friction < home.friction
+
+
+def test_chains_without_atoms_are_seen_as_beads_only() -> None:
+    system = System(source=FromChains(sequences=("GSTNQKEDYF" * 2,)))
+    structure = system.prepare()
+    possible = {one.name: one.limits(system, structure, View()).possible for one in levels()}
+    assert [name for name, can in possible.items() if can] == ["calvados2"]
+    assert level("mm").limits(system, structure, View()).blocking.startswith("These are beads")
+    assert "no native structure" in level("go-ca").limits(system, structure, View()).blocking
+
+
+def test_what_is_no_bead_is_blocking() -> None:
+    ethanol = System(source=FromSmiles(smiles="CCO"))
+    assert "Beads stand for amino acids, and there is none here" in level("go-ca").limits(ethanol, ethanol.prepare(), View()).blocking

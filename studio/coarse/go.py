@@ -23,7 +23,7 @@ from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.region import AnyRegion, KindIs
 from studio.structure import Integers, Structure
-from studio.units import Nanometer
+from studio.units import KJ_PER_KCAL, Nanometer
 
 if TYPE_CHECKING:
     import openmm
@@ -45,7 +45,7 @@ class GoModel(BaseModel):
         of: Which residues become beads.
         contacts: How native contacts are found.
         cutoff_nm: Largest distance of two heavy atoms in contact, nm.
-        epsilon: Depth of a contact, kJ/mol; folding temperatures are near 110 K for each.
+        epsilon: Depth of a contact, kJ/mol; proteins unfold near 105 K for each of them, at the usual 1 kcal/mol near 440 K.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +54,7 @@ class GoModel(BaseModel):
     of: AnyRegion = KindIs(of="protein")
     contacts: Rule = "shadow"
     cutoff_nm: Nanometer = 0.6
-    epsilon: Annotated[float, Field(gt=0.0, le=50.0)] = 3.0
+    epsilon: Annotated[float, Field(gt=0.0, le=50.0)] = KJ_PER_KCAL
 
     @property
     def friction(self) -> float:

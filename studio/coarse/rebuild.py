@@ -25,7 +25,9 @@ Heavy = dict[str, Floats]
 """Places of the heavy atoms of one residue by their names, nm."""
 MOST = 9999
 """Residues that fit the columns of the file between the programs."""
-PATIENCE = 600.0
+MENDS = 30
+"""Times that cgback builds residues anew that clash, thread rings or are mirrored: on impossible beads it would never end."""
+PATIENCE = 300.0
 """Wall time after which building is given up, s."""
 
 
@@ -45,7 +47,7 @@ def by_cgback(beads: Structure) -> list[Heavy]:
         before, after = Path(scratch) / "beads.pdb", Path(scratch) / "atoms.pdb"
         with storage(before):
             before.write_text(_traces(beads), encoding="ascii")
-        command = [sys.executable, "-m", "cgback.backmapper_app", str(before), "--output", str(after)]
+        command = [sys.executable, "-m", "cgback.backmapper_app", str(before), "--output", str(after), "--fix-structure-max-iterations", str(MENDS)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         except subprocess.TimeoutExpired as problem:
