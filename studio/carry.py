@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from studio.coarse.back import to_atoms
+from studio.back import to_atoms
 from studio.errors import UnsupportedError
 from studio.hybrid.boundary import cut_bonds
 from studio.hybrid.whole import MakeWhole

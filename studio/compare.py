@@ -28,6 +28,8 @@ MEASURED = 4096
 """Frames of a recording that observables are measured in at first; when it has grown to twice as many, every second one is forgotten."""
 BATCH = 64
 """Frames that are in memory at once."""
+WITHOUT = {"beads": "coarse model"}
+"""What describes a system where no network does and it is not the force field."""
 AROUND = {"vacuum": "vacuum", "implicit": "continuum water", "water_box": "box of water", "pocket": "pocket"}
 POTENTIAL, CHANGE, TEMPERATURE = "Potential", "Potential above its start", "Temperature"
 PERIODS = {"dihedral": 360.0}
@@ -213,7 +215,7 @@ def inputs_of(recipe: Dynamics, title: str, temperature: float | None = None, ti
     return {
         "System": title, "Around it": AROUND.get(recipe.system.surroundings.kind, recipe.system.surroundings.kind),
         "Level": level.title if level is not None else view.resolution.upper(),
-        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else "coarse model" if view.resolution == "beads" else "force field",
+        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else WITHOUT.get(view.resolution, "force field"),
         "ML region": ", ".join(str(each.region) for each in view.fragments) if network else "\u2013",
         "Force field": _forcefield(recipe), "Thermostat": f"{recipe.temperature:g} K, {recipe.friction:g}/ps{now}",
         "Time step": f"{timestep or recipe.timestep:g} fs" if timestep or recipe.timestep else "as long as it bears", "Seed": str(recipe.seed),

@@ -30,6 +30,7 @@ from studio.system import Implicit, Pocket, System, Vacuum
 LARGEST_IMPLICIT = 1500
 """Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
 
+WHOLE = "The whole protein becomes beads, not its pocket alone."
 NO_ATOMS = "These are beads, one a residue, without atoms. Choose CALVADOS, or open the protein with its atoms."
 
 
@@ -262,7 +263,8 @@ class _BeadLevel:
             beads = map_protein(structure).beads
         except UnsupportedError as problem:
             return Limits(str(problem))
-        return Limits("", " ".join(filter(None, (_left_out(structure), self.doubt(structure, beads)))))
+        doubt = WHOLE if isinstance(system.surroundings, Pocket) else self.doubt(structure, beads)
+        return Limits("", " ".join(filter(None, (_left_out(structure), doubt))))
 
     def doubt(self, structure: Structure, beads: Structure) -> str:
         """What to know about this protein at this level, a sentence.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from studio import back
+from studio.back import backbone_rmsd, settled, to_atoms
 from studio.carry import carry_atoms
-from studio.coarse import back
-from studio.coarse.back import backbone_rmsd, settled, to_atoms
 from studio.coarse.mapping import map_protein
 from studio.coarse.rebuild import by_cgback, by_pulchra
 from studio.errors import MissingPackageError, StructureError, UnsupportedError

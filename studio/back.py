@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from studio.coarse.chain import torsion_of
 from studio.coarse.rebuild import Heavy, by_cgback, by_pulchra
 from studio.errors import StructureError, UnsupportedError
 from studio.forcefield.base import MMSystem
@@ -194,8 +195,6 @@ def _handedness(structure: Structure) -> dict[int, bool]:
 
 def _peptides(structure: Structure) -> dict[int, float]:
     """By residue the torsion CA-C-N-CA of the peptide bond before it, degrees."""
-    from studio.coarse.chain import torsion_of
-
     at, turns = _named(structure), {}
     for i, j in structure.bonds.tolist():
         carbon, nitrogen = (i, j) if structure.names[i] == "C" else (j, i)
