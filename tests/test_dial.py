@@ -118,7 +118,7 @@ def test_another_potential_sees_the_same_atoms(bench, dial, pocket):
     assert "GFN2-xTB" in dial.about.object or "xTB" in dial.about.object
     bench.do(lambda: dial.turn("mm"))
     assert dial.choice.disabled
-    assert "MM uses no network" in dial.advice.object
+    assert "This level uses no network" in dial.advice.object
 
 
 def test_a_potential_that_cannot_is_refused_with_its_reason(bench, dial):
@@ -148,12 +148,12 @@ def _recipe(region):
 
 def test_all_levels_are_measured_once_and_then_again(bench, dial, asked):
     bench.do(dial.measure)
-    assert [recipe.view.resolution for recipe, _ in asked] == ["nnp", "nnp/mm", "mm"]
+    assert [recipe.view.resolution for recipe, _ in asked] == ["nnp", "nnp/mm", "mm", "beads", "beads"]
     assert not any(again for _, again in asked)
     assert (rows(dial)["mm"]["speed"], rows(dial)["mm"]["day"], rows(dial)["mm-implicit"]["speed"]) == ("80", "28", "")
     assert dial.measure_all.label == "Measure all again"
     bench.do(dial.measure)
-    assert [again for _, again in asked[3:]] == [True] * 3
+    assert [again for _, again in asked[5:]] == [True] * 5
 
 
 def test_measuring_stops_when_it_is_called_off_or_refused(bench, dial, monkeypatch):
@@ -167,7 +167,7 @@ def test_measuring_stops_when_it_is_called_off_or_refused(bench, dial, monkeypat
         await asyncio.sleep(0.2)
         bench.desk.refresh()
         assert dial.waiting.visible
-        assert "NNP, 1 of 3" in dial.waiting.object
+        assert "NNP, 1 of 5" in dial.waiting.object
         dial.stop.clicks += 1
         await work
         bench.desk.refresh()
