@@ -47,7 +47,7 @@ LIGHT = Ink(
 )  # fmt: skip
 
 
-def draw(panels: Sequence[Panel], since: float, kind: Format, ink: Ink = LIGHT) -> bytes:
+def draw(panels: Sequence[Panel], since: float, kind: Format, ink: Ink = LIGHT, clock: str = "time") -> bytes:
     """Panels side by side as a file.
 
     Args:
@@ -55,18 +55,19 @@ def draw(panels: Sequence[Panel], since: float, kind: Format, ink: Ink = LIGHT) 
         since: From this time on, ps.
         kind: Of the file.
         ink: Its colours.
+        clock: What the axis of time is called.
     """
     from matplotlib.figure import Figure
 
     picture = Figure(figsize=(5.2 * max(len(panels), 1), 3.0), facecolor=ink.ground, layout="constrained")
     for place, panel in enumerate(panels, 1):
-        _axes(picture.add_subplot(1, len(panels), place), panel, since, ink)
+        _axes(picture.add_subplot(1, len(panels), place), panel, since, ink, clock)
     file = io.BytesIO()
     picture.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
     return file.getvalue()
 
 
-def _axes(axes: "Axes", panel: Panel, since: float, ink: Ink) -> None:
+def _axes(axes: "Axes", panel: Panel, since: float, ink: Ink, clock: str) -> None:
     for curve in panel.curves:
         time, values, _ = curve.drawn(since)
         look = {"linestyle": "none", "marker": ".", "markersize": 2.5} if panel.period else {"linestyle": DASHES[curve.dash % len(DASHES)], "linewidth": 1.1}
@@ -74,7 +75,7 @@ def _axes(axes: "Axes", panel: Panel, since: float, ink: Ink) -> None:
     if panel.period:
         axes.set_ylim(-panel.period / 2, panel.period / 2)
         axes.set_yticks([part * panel.period for part in (-0.5, -0.25, 0, 0.25, 0.5)])
-    axes.set_xlabel("time, ps", color=ink.text)
+    axes.set_xlabel(f"{clock}, ps", color=ink.text)
     axes.set_ylabel(panel.name, color=ink.text)
     axes.set_facecolor(ink.ground)
     axes.grid(color=ink.line, linewidth=0.6)

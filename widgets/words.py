@@ -101,11 +101,12 @@ def atom_name(structure: Structure, atom: int) -> str:
     return structure.names[atom] if len(structure.residues) == 1 else f"{residue.name}{residue.number}:{structure.names[atom]}"
 
 
-def table_of(frame: Frame | None) -> str:
+def table_of(frame: Frame | None, clock: str = "time") -> str:
     """The numbers of a frame as a table; components that are zero, or the same as the whole, have no row.
 
     Args:
         frame: The newest, or none yet.
+        clock: What its time is called.
     """
     if frame is None:
         return '<p class="hint">Numbers appear here when something moves.</p>'
@@ -114,7 +115,7 @@ def table_of(frame: Frame | None) -> str:
         energies = {name: energy for name, energy in energies.items() if name not in PARTS}
     names = [*(name for name in ENERGIES if name in energies), *(name for name in energies if name not in ENERGIES)]
     rows = [
-        ("Time", frame.time, 3, "ps"), ("Temperature", frame.temperature, 0, "K"), ("Time step", frame.timestep, 1, "fs"),
+        (clock[0].upper() + clock[1:], frame.time, 3, "ps"), ("Temperature", frame.temperature, 0, "K"), ("Time step", frame.timestep, 1, "fs"),
         ("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, "ns/day"),
         *((ENERGIES.get(name, name), energies[name] / KJ_PER_KCAL, 1, "kcal/mol") for name in names),
     ]  # fmt: skip

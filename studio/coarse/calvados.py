@@ -102,7 +102,7 @@ class Calvados(BaseModel):
             "relative_permittivity": f"{permittivity(temperature):.2f}", "debye_length_nm": f"{debye_length(temperature, self.salt):.4f}",
             "domain_springs": str(len(held)),
         }  # fmt: skip
-        told = f"{len(beads)} beads by CALVADOS {self.version} in {self.salt:g} mol/l salt; time is CG time."
+        told = f"{len(beads)} beads by CALVADOS {self.version} in {self.salt:g} mol/l salt, which screens charges as at {temperature:g} K; time is CG time."
         system = system_of(beads, masses_of(beads), forces, CHARGE_CUTOFF)
         return MMSystem(placed(beads, now, lambda there: self._native(there)[0]).with_notes(told), system, made)
 

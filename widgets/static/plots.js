@@ -2,7 +2,7 @@
 // where Bokeh's own models do not hear of later points without a server.
 //
 // It knows lines and must not know what they mean. Protocol, in both directions over the host's own channel:
-//   properties in   panels [title], ink {text, line, ground, colours}, marker (ps or null)
+//   properties in   panels [title], clock, ink {text, line, ground, colours}, marker (ps or null)
 //   both ways       shown [title of each slot], last (ps that are shown, 0: the whole run)
 //   messages in     {number, start, end, slots: [{period, curves: [{label, colour, dash, fresh, now, time, values}]}]}: float64; fresh: in place
 //                   of the points before, otherwise after them; | {file, name, mime}: to be saved
@@ -198,7 +198,10 @@ class Slot {
     for (const value of up.at) pen.fillText(figures(value, up.digits), left - 0.5 * em, y(value));
     Object.assign(pen, { textAlign: "center", textBaseline: "alphabetic" });
     const last = across.at.at(-1);
-    for (const time of across.at) pen.fillText(figures(time, across.digits) + (time === last ? " ps" : ""), Math.min(x(time), left + width - em), top + height + 1.5 * em);
+    for (const time of across.at) {
+      const text = figures(time, across.digits) + (time === last ? this.board.unit : "");
+      pen.fillText(text, Math.min(x(time), left + width - Math.max(em, pen.measureText(text).width / 2)), top + height + 1.5 * em);
+    }
   }
 
   /** A line with gaps where values are missing; dots for angles, which jump from one edge to the other. */
@@ -282,6 +285,11 @@ class Board {
     return this.model.marker;
   }
 
+  /** The unit at the end of the axis; that of beads says that it is another time. */
+  get unit() {
+    return this.model.clock === "time" ? " ps" : ` ps ${this.model.clock}`;
+  }
+
   get ink() {
     return this.model.ink;
   }
@@ -344,7 +352,7 @@ export function render({ model }) {
   const board = new Board(model);
   globalThis.studioPlots = board; // for tests and for the curious
   for (const name of ["panels", "shown"]) model.on(`change:${name}`, () => board.offer());
-  for (const name of ["ink", "last", "marker"]) model.on(`change:${name}`, () => board.light());
+  for (const name of ["ink", "last", "marker", "clock"]) model.on(`change:${name}`, () => board.light());
   model.on("msg:custom", (message) => (message.file ? board.save(message) : board.take(message)));
   model.on("remove", () => board.leave());
   model.send_msg({ type: "ready" });
