@@ -10,6 +10,7 @@ const HIDDEN = { all: "", polar: "", none: " and not hydrogen" };
 const HIDDEN_IN_PROTEIN = { all: "", polar: " and (not hydrogen or polarh)", none: " and not hydrogen" };
 const FOCUS = { "ball+stick": { radius: 0.17, aspectRatio: 1.8, multipleBond: "symmetric" }, licorice: { radius: 0.2 }, spacefill: {} };
 const STOUT = { radius: 0.24, aspectRatio: 1.35 }; // bonds that are to be seen for their colours
+const BEADS = { radius: 0.3, aspectRatio: 4 }; // one ball for each residue, angstrom
 const REACH = { "ball+stick": 0.45, licorice: 0.4, spacefill: 1.5, line: 0.4, cartoon: 0.9 }; // angstrom around an atom that count as its own
 
 /** Atom indices as an NGL selection; ranges of none select none. */
@@ -88,12 +89,12 @@ class Cell {
     this.component.removeAllRepresentations();
     for (const scheme of this.schemes.splice(0)) view.NGL.ColormakerRegistry.removeScheme(scheme);
     Object.assign(this, { looks: {}, reach: new Float32Array(this.size) });
-    if (host.get("cartoon")) {
+    if (host.get("cartoon") && !scene.beads) {
       this.add("cartoon", "cartoon", atoms(scene.protein), { ...this.coloured(plain(own ?? theme.cartoon)), quality: "low", radiusScale: 0.6, aspectRatio: 4.5 }, atoms(scene.protein, ".CA"));
     }
     if (!alone) {
-      const kind = scene.mobile.length > 1500 ? "line" : "licorice";
-      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...this.coloured(element(own ?? theme.carbon)), radius: 0.13 });
+      const kind = scene.beads ? "ball+stick" : scene.mobile.length > 1500 ? "line" : "licorice";
+      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...this.coloured(element(own ?? theme.carbon)), radius: 0.13, ...(scene.beads ? BEADS : {}) });
     }
     if (host.get("water")) this.add("water", "line", atoms(scene.water, HIDDEN[hydrogens]), plain(theme.water));
     const shown = alone ? scene.focus : scene.ligand;
