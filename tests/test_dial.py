@@ -209,3 +209,15 @@ def test_a_row_has_no_number_where_none_is_known(pocket):
     prospect = look_at(*_recipe(KindIs(of="water")), pocket).prospect("mm")
     assert prospect.level.title == level("mm").title
     assert (row_of(prospect)["speed"], row_of(prospect)["day"]) == ("", "")
+
+
+def test_turning_to_beads_leaves_what_is_no_protein_behind(bench, dial):
+    """The whole kinase comes along as beads; back up, the ligand has no place around them, and the run starts as prepared."""
+    bench.do(lambda: dial.turn("go-ca"))
+    recipe = bench.store.recipe
+    assert (dial.level, recipe.view.resolution, recipe.view.clock) == ("go-ca", "beads", "CG time")
+    assert recipe.system.surroundings.kind == "vacuum"
+    assert dial.choice.disabled
+    bench.do(lambda: dial.turn("nnp/mm"))
+    assert dial.level == "nnp/mm"
+    assert bench.store.recipe.view.clock == "time"
