@@ -1,5 +1,7 @@
 """The way back: the atoms that were there, in their order, where the beads are - L-amino acids, trans, and no further than they were."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -14,9 +16,9 @@ from studio.levels import level
 from studio.recipes.dynamics import Dynamics
 from studio.region import Atoms
 from studio.structure import Structure
-from studio.system import FromChains, FromSequence, FromTarget, Implicit, System
+from studio.system import FromChains, FromSequence, FromTarget, System
 
-TWENTY = System(source=FromSequence(sequence="GSWKPFYLHRNDEAQTVIMC", shape="helix"), surroundings=Implicit())
+TWENTY = System(source=FromSequence(sequence="GSWKPFYLHRNDEAQTVIMC", shape="helix"))
 BONDED = 0.1
 """Bonds are no further from their length than this, nm, before anything is relaxed: between residues they are not even known."""
 
@@ -91,7 +93,7 @@ def test_the_dial_turns_back(peptide: Structure) -> None:
     start = down.carry(peptide, down.apply(home).system.prepare())
     beads = View(resolution="beads").build(down.apply(home).system, start.structure).structure
     assert beads.is_beads
-    up = level("mm-implicit").carry(beads, peptide)
+    up = level("mm").carry(beads, peptide)
     assert up.structure.names == peptide.names
     assert up.atoms == len(peptide)
     assert up.sentence.startswith("Atoms were built on the beads")
@@ -135,13 +137,14 @@ def test_what_has_no_way_back_is_refused(peptide: Structure, monkeypatch: pytest
         by_cgback(beads.take(strange))
 
 
-def test_impossible_beads_end(peptide: Structure) -> None:
+def test_impossible_beads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """On top of each other: the program mends some times and no more, and whatever it built is judged by who relaxes it."""
+    monkeypatch.setattr("studio.coarse.rebuild.MENDS", 3)
     heap = System(source=FromChains(sequences=("GSWK",))).prepare()
     assert len(by_cgback(heap.with_positions(np.zeros((4, 3))))) == 4
 
 
 def test_a_program_that_fails_is_told(peptide: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.coarse.rebuild._traces", lambda _beads: "nothing of a protein\n")
-    with pytest.raises(StructureError, match="cgback"):
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    with pytest.raises(StructureError, match="cgback could not build atoms on these beads: nothing was said"):
         by_cgback(map_protein(peptide).beads)
