@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PROMISED = {
+    "beads_and_back": ["18 beads with", "CG time   100 ps", "Atoms were built on the beads", "Relaxed: C-alphas moved by at most 0."],
     "binding_of_a_guest": ["Standard free energy of binding: -", "Do not trust this number", "- Does it settle?", "copies_crossing"],
     "binding_of_a_run": ["Interaction energy of the ligand", "VAL A93", "hydrogen bond N", "End-point binding energy -", "frames cover"],
     "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
