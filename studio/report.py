@@ -160,6 +160,8 @@ class Heat:
         targets: What each row stands for; none, or one a row.
         points: Cells (row, column) that are marked, and what they are.
         note: A sentence below.
+        dots: Small marks (row, column) without names, in cells from the upper left corner, 0.5 for the middle of the first: where copies are.
+        beside: Maps that are drawn at the right, each under its title; those of one unit share one scale.
     """
 
     title: str
@@ -173,6 +175,8 @@ class Heat:
     targets: tuple[Target, ...] = ()
     points: tuple[tuple[int, int, str], ...] = ()
     note: str = ""
+    dots: tuple[tuple[float, float], ...] = ()
+    beside: "tuple[Heat, ...]" = ()
 
 
 @dataclass(frozen=True)
