@@ -49,12 +49,14 @@ class SoFar:
         """Keep what `make` gives. A full disk does not stop the work: what has to be kept is kept elsewhere.
 
         Args:
-            make: The result so far.
+            make: The result so far; one without an answer is not kept.
         """
         if self._path is None:
             return
         begun = monotonic()
         result = make()
+        if not result.ok:
+            return
         words = {"recipe": dict(result.recipe), "values": dict(result.values), "provenance": dict(result.provenance), "notes": list(result.notes)}
         with contextlib.suppress(StorageError):
             keep(self._path, self._key, Part(result.arrays, words))

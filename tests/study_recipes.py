@@ -112,7 +112,9 @@ class Growing(Counting):
         bars, table = told.charts
         names = tuple(map(str, range(20)))
         value = tuple(tuple(float((i - j) ** 2 + count) for i in range(20)) for j in range(20))
-        one, other = (Heat(title, "kcal/mol", "phi", "psi", names, names, value, dots=dots) for title, dots in (("beads", ((0.5, count + 0.5),)), ("atoms", ())))
+        one, other = (
+            Heat(title, "kcal/mol", "phi", "psi", names, names, value, dots=dots) for title, dots in (("beads", ((0.5, count + 0.5),)), ("atoms", ()))
+        )
         long = replace(table, rows=tuple((f"row {k}", float(k * count)) for k in range(60)), targets=())
         return replace(told, shapes=(), charts=(bars, long, replace(one, beside=(other,))))
 

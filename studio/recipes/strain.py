@@ -27,6 +27,7 @@ from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
@@ -125,6 +126,7 @@ class _Parts:
 
     def __post_init__(self) -> None:
         self._pieces = pieces(self.ligand)
+        self._so_far = SoFar(self.folder, self.recipe.to_json())
 
     def measure(self, watch: OnPhase) -> None:
         """Ask one potential after the other; go on where one refuses.
@@ -171,6 +173,7 @@ class _Parts:
         else:
             if path and known is None:
                 self.found[name].save(path, key)
+            self._so_far.tell(lambda: replace(self.result(), recipe=json.loads(self.recipe.to_json())))
 
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""

@@ -32,6 +32,7 @@ from studio.recipes.strain import Potentials, Strain
 from studio.recorder import RECIPE
 from studio.report import Report
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.strain import StrainProtocol
 from studio.structure import Structure
 from studio.system import FromFile, FromTarget, System
@@ -306,10 +307,12 @@ class StrainSeries(Recipe):
                 with storage(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                 write_whole(folder / RECIPE, (self.to_json() + "\n").encode())
+            so_far = SoFar(folder, self.to_json())
             for row in spread(TRADE, tasks, self.crew, on_frame=on_frame, progress=progress, harvest=harvest):
                 rows.append(row)
                 if folder:
                     write_whole(folder / TABLE, table(rows, self.potentials).encode())
+                so_far.tell(lambda: self._result(recipe, rows, len(rows), []))
         except StudioError as problem:
             return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
         return self._result(recipe, rows, len(tasks), harvest.notes)
