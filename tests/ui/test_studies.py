@@ -151,11 +151,10 @@ def test_a_study_at_work_is_seen_growing_without_losing_the_place(app, visit):
     headline = visit.locator(".headline")
     visit.get_by_role("tab", name="Parts").click()
     visit.get_by_role("button", name="square", exact=True).click()
-    table = visit.locator(".numbers-of")
-    table.evaluate("node => node.scrollTo(0, 300)")
+    visit.evaluate("studioReport.shown.root.scrollTo(0, 300)")
     before = headline.inner_text()
     wait_until(lambda: headline.inner_text() != before, visit)
-    assert table.evaluate("node => node.scrollTop") == 300
+    assert visit.evaluate("studioReport.shown.root.scrollTop") == 300
     assert visit.locator('th[aria-sort="ascending"]').count() == 1
     visit.get_by_role("tab", name="beads").click()
     visit.evaluate("document.watched = studioReport.shown.field")

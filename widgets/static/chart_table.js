@@ -66,10 +66,12 @@ class Numbers {
   renew(chart) {
     const next = new Numbers(chart, this.choose);
     if (this.by !== null) for (let turns = this.down ? 2 : 1; turns > 0; turns--) next.sort(this.by);
-    const [top, left, focus] = [this.root.scrollTop, this.root.scrollLeft, this.root.getRootNode().activeElement?.closest?.("tr")?.dataset.place];
+    const [top, left, active] = [this.root.scrollTop, this.root.scrollLeft, this.root.getRootNode().activeElement];
+    const [head, focus] = [this.heads.findIndex((each) => each.contains(active)), active?.closest?.("tr")?.dataset.place];
     this.root.replaceWith(next.root);
     next.root.scrollTo(left, top);
-    if (focus !== undefined) next.body.querySelector(`[data-place="${focus}"]`)?.focus({ preventScroll: true });
+    if (head >= 0) next.heads[head].firstChild.focus({ preventScroll: true });
+    else if (focus !== undefined) next.body.querySelector(`[data-place="${focus}"]`)?.focus({ preventScroll: true });
     return next;
   }
 
