@@ -165,7 +165,7 @@ def test_a_study_at_work_is_seen_growing_without_losing_the_place(app, visit):
     before, delivered = headline.inner_text(), app.desk.viewer.delivered
     wait_until(lambda: headline.inner_text() != before, visit)
     assert visit.evaluate("document.watched === studioReport.shown.field && studioReport.shown.at === 0")  # no chart is made anew
-    assert visit.locator(".tip").is_visible()
+    assert visit.locator(".chart .tip").is_visible()
     wait_until(lambda: app.desk.viewer.delivered > delivered + 2, visit)  # its frames are seen
     assert low_contrast(visit) == []
     assert missing_help(visit) == []
