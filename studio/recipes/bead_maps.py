@@ -3,19 +3,24 @@
 Knows shapes, surfaces and charts; must not know how frames were made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.coarse.gates import Verdict
 from studio.coarse.shape import Turn, turned, turns
+from studio.parts import Part, keep, kept
 from studio.report import Bars, Curve, Curves, Group, Heat, Line, Table
 from studio.structure import Floats, Structure
 from studio.surface import BINS, PHI_PSI, basins, fes_difference, free_energies
 
 Arrays = dict[str, NDArray[np.generic]]
 
+REFERENCE = "reference.npz"
+"""Beside a model: what the atoms did."""
+BESIDE = ("turn_names", "shares_atoms", "basins_atoms")
 HIGH = 6.0
 """Free energies above this are drawn as if they were not known, kcal/mol."""
 MEMBERS = 8
@@ -79,6 +84,31 @@ def _basins(turn: Turn, frames: Floats, temperature: float) -> Floats:
             for basin in basins(turn.surface(frames), temperature, above="PPII")
         ]
     )
+
+
+def keep_reference(path: Path, arrays: Mapping[str, NDArray[np.generic]], nanoseconds: float) -> None:
+    """Write what the atoms did beside a model, so that whoever uses it can compare.
+
+    Args:
+        path: Of the model's folder.
+        arrays: With those of `maps_of`.
+        nanoseconds: Of all atoms, ns.
+
+    Raises:
+        StorageError: No space or no permission.
+    """
+    some = {name: arrays[name] for name in BESIDE if name in arrays}
+    keep(path / REFERENCE, REFERENCE, Part(some, {"nanoseconds": nanoseconds}))
+
+
+def reference_beside(path: Path) -> Arrays:
+    """What `keep_reference` wrote; nothing where there is none.
+
+    Args:
+        path: Of the model's folder.
+    """
+    part = kept(path / REFERENCE, REFERENCE)
+    return {} if part is None else {name: array for name, array in part.arrays.items() if name in BESIDE}
 
 
 def surfaces(model: Floats | None, atoms: Floats | None, name: str, temperature: float, now: Floats, turn: Turn) -> Heat | None:

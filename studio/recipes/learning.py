@@ -29,7 +29,7 @@ from studio.io import store
 from studio.parts import Part, keep, kept, key_of
 from studio.recipes.acquisition import drawn, pulled
 from studio.recipes.base import OnFrame
-from studio.recipes.bead_maps import curves_of, maps_of, numbers_of
+from studio.recipes.bead_maps import curves_of, keep_reference, maps_of, numbers_of
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.let_go import Trial, let_go, without_network
 from studio.recipes.unbiased import Unbiased
@@ -318,6 +318,7 @@ class Course:
         if self.folder is not None:
             told = told.save(self.folder / MODEL)
             labels.save(self.folder / MODEL / LABELS)
+            keep_reference(self.folder / MODEL, self.result().arrays, self.unbiased.nanoseconds)
         self.told.card = told.card.model_dump_json()
         if not told.card.passed:
             self.told.notes.append("The model is kept in this study and is not offered on the dial: it did not pass.")
