@@ -8,12 +8,12 @@ from studio.coarse.mapping import map_protein
 from studio.coarse.shape import bead_contacts, bond_lengths, mirror_share, mirrored, radius_of_gyration, rmsd, turns
 from studio.errors import SettingsError
 from studio.observables import Dihedral, RadiusOfGyration
-from studio.structure import Structure
+from studio.structure import Residue, Structure
 from studio.superpose import superposition
 from studio.surface import RAMACHANDRAN, basins, fes_error, fes_floor, free_energies, jensen_shannon, js_floor, populations, thermal, torsion_surface
 from studio.system import FromExample, System
 from studio.tica import tica
-from tests.torsion_frames import BASINS, dipeptide_beads, dipeptide_frames, folding, helix, placed, torsions
+from tests.torsion_frames import BASINS, beads, dipeptide_beads, dipeptide_frames, folding, helix, peptide_frames, placed, torsions
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,10 @@ def test_basins_do_not_overlap_and_hold_the_places_that_they_are_named_after() -
 
 def test_basins_have_their_free_energies_within_their_errors() -> None:
     found = {basin.name: basin for basin in basins(torsion_surface(*torsions(4000, 5)), 300.0)}
-    assert found["PPII"].free_energy == 0.0
-    assert found["PPII"].error == 0.0
+    fullest = max(found.values(), key=lambda basin: basin.share)
+    assert (fullest.free_energy, fullest.error) == (0.0, 0.0)
+    far = found["alpha-L"]
+    assert far.free_energy == pytest.approx(-thermal(300.0) * np.log(BASINS[3][0] / fullest.share), abs=3 * far.error)
     for name, share in (("alpha-R", BASINS[0][0]), ("alpha-L", BASINS[3][0])):
         assert found[name].share == pytest.approx(share, abs=0.02)
         binomial = np.sqrt(share * (1 - share) / 4000)
@@ -249,31 +251,18 @@ def test_negative_controls_fail(control: str, dipeptide: Structure, reference: n
     assert not found.passed
 
 
-def test_the_worst_residue_is_named(reference: np.ndarray) -> None:
-    """Of three residues only the middle one is wrong."""
-    from studio.structure import Residue
-    from tests.torsion_frames import beads
-
+def test_the_worst_residue_is_named() -> None:
+    """Of three residues only the second one is wrong."""
     chain = tuple(Residue("ALA", str(k + 1), "A") for k in range(5))
-    tripeptide = beads(("N", "CA", "C") * 5, chain, np.repeat(np.arange(5), 3), np.cumsum(np.full((15, 3), 0.08), axis=0))
+    peptide = beads(("N", "CA", "C") * 5, chain, np.repeat(np.arange(5), 3), np.cumsum(np.full((15, 3), 0.08), axis=0))
 
-    def frames(seed: int, *, wrong: bool) -> np.ndarray:
-        from tests.torsion_frames import following
+    def frames(seed: int, *, wrong: bool = False) -> np.ndarray:
+        pairs = [torsions(4000, 50 * seed + residue) for residue in range(5)]
+        pairs[2] = tuple(np.random.default_rng(seed).uniform(-180.0, 180.0, (2, 4000))) if wrong else pairs[2]
+        return peptide_frames(pairs, seed)
 
-        grown = list(np.moveaxis(placed(np.full(4000, -70.0), np.full(4000, 150.0), seed)[:, 1:4], 1, 0))
-        rng = np.random.default_rng(seed)
-        for residue in range(1, 5):
-            turn = torsions(4000, 50 * seed + residue)
-            turn = turn if not (wrong and residue == 2) else tuple(rng.uniform(-180.0, 180.0, (2, 4000)))
-            before = torsions(4000, 50 * seed + residue - 1) if not (wrong and residue == 3) else last
-            for length, bend, angle in ((0.133, 117.0, before[1]), (0.1455, 122.0, np.full(4000, 180.0)), (0.1525, 111.0, turn[0])):
-                swing = 0.004 * rng.normal(size=4000), np.radians(3.0 * rng.normal(size=4000))
-                grown.append(following(np.stack(grown[-3:], axis=1), length + swing[0], np.radians(bend) + swing[1], np.radians(angle)))
-            last = turn
-        return np.stack(grown, axis=1)
-
-    assert judge(frames(1, wrong=False), frames(2, wrong=False), tripeptide, 300.0).passed
-    verdict = judge(frames(3, wrong=True), frames(2, wrong=False), tripeptide, 300.0)
+    assert judge(frames(1), frames(2), peptide, 300.0).passed
+    verdict = judge(frames(3, wrong=True), frames(2), peptide, 300.0)
     assert verdict.gates[0].note.startswith("ALA A3")
     assert verdict.surfaces[0].name == "ALA A3"
     assert len(verdict.surfaces) == 3
@@ -281,7 +270,7 @@ def test_the_worst_residue_is_named(reference: np.ndarray) -> None:
 
 def test_alpha_beads_are_judged_by_their_fold_too() -> None:
     """Right, unfolded too often, far from the native structure, and its mirror image."""
-    native = helix()
+    native = helix(10)
     states = np.cumsum(np.random.default_rng(0).random(6000) < 0.02) % 2 == 0
     reference = folding(native, states, 1)
 
