@@ -6,6 +6,7 @@ where the beads are in the end, so that a pull that falls short does no harm. Kn
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from studio.structure import Floats, Integers, Structure
 from studio.superpose import superposition
 from studio.system import System
 from studio.thermostat import Thermostat, make_context
+
+if TYPE_CHECKING:
+    import openmm
 
 Ask = Callable[[], None]
 
@@ -41,10 +45,8 @@ def drawn(expected: Floats, count: int, seed: int) -> Integers:
     return np.asarray(np.random.default_rng(seed).choice(len(chance), size=min(count, known), replace=False, p=chance / chance.sum()))
 
 
-def pulled(
-    system: System, view: Reference, structure: Structure, mapping: Mapping, sampling: Sampling, pool: Floats, targets: Floats, ask: Ask
-) -> tuple[Floats, Floats]:
-    """Atoms whose beads lie near the targets; a target that cannot be reached is left out.
+class Ground(NamedTuple):
+    """What moves atoms around beads.
 
     Args:
         system: What the user named.
@@ -52,6 +54,20 @@ def pulled(
         structure: Its prepared structure.
         mapping: Of all its atoms, by slice.
         sampling: Temperature, time step and masses.
+    """
+
+    system: System
+    view: Reference
+    structure: Structure
+    mapping: Mapping
+    sampling: Sampling
+
+
+def pulled(ground: Ground, pool: Floats, targets: Floats, ask: Ask) -> tuple[Floats, Floats]:
+    """Atoms whose beads lie near the targets; a target that cannot be reached is left out.
+
+    Args:
+        ground: What moves them.
         pool: Configurations that were sampled, (p, n, 3), nm.
         targets: Of the beads, (k, b, 3), nm.
         ask: Called every few steps; what it raises ends the work.
@@ -59,8 +75,9 @@ def pulled(
     Returns:
         Atoms, (m, n, 3), nm, and how far their beads are from the targets, (m,), nm.
     """
+    mapping = ground.mapping
     beads = mapping.positions(pool)
-    pull = _Pull(built(system, view, structure, mapping, sampling), mapping, sampling)
+    pull = _Pull(built(*ground), mapping, ground.sampling)
     found, away = [], []
     for target in targets:
         nearest = int(np.argmin(rmsd(beads, target)))
@@ -77,7 +94,7 @@ def pulled(
 class _Pull:
     """Springs on the mapped atoms."""
 
-    def __init__(self, moving, mapping: Mapping, sampling: Sampling) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, moving: "openmm.System", mapping: Mapping, sampling: Sampling) -> None:
         import openmm
 
         self._sites, self._sampling, self._steps = mapping.sites.tolist(), sampling, sampling.steps(PULL_PS)

@@ -3,15 +3,17 @@
 Knows shapes, surfaces and charts; must not know how frames were made.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.coarse.gates import Verdict
 from studio.coarse.shape import Turn, turned, turns
-from studio.parts import Part, keep, kept
+from studio.files import write_whole
 from studio.report import Bars, Curve, Curves, Group, Heat, Line, Table
 from studio.structure import Floats, Structure
 from studio.surface import BINS, PHI_PSI, basins, fes_difference, free_energies
@@ -20,7 +22,8 @@ Arrays = dict[str, NDArray[np.generic]]
 
 REFERENCE = "reference.npz"
 """Beside a model: what the atoms did."""
-BESIDE = ("turn_names", "shares_atoms", "basins_atoms")
+MOST_FRAMES = 12_000
+"""Of the reference that is kept beside a model."""
 HIGH = 6.0
 """Free energies above this are drawn as if they were not known, kcal/mol."""
 MEMBERS = 8
@@ -86,42 +89,53 @@ def _basins(turn: Turn, frames: Floats, temperature: float) -> Floats:
     )
 
 
-def keep_reference(path: Path, arrays: Mapping[str, NDArray[np.generic]], nanoseconds: float) -> None:
-    """Write what the atoms did beside a model, so that whoever uses it can compare.
+def keep_reference(folder: Path, frames: Floats, temperature: float) -> None:
+    """Write what the atoms did beside a model, so that whoever uses it can compare; evenly thinned.
 
     Args:
-        path: Of the model's folder.
-        arrays: With those of `maps_of`.
-        nanoseconds: Of all atoms, ns.
+        folder: Of the model.
+        frames: Of the atoms, mapped to beads, (f, b, 3), nm.
+        temperature: K.
 
     Raises:
         StorageError: No space or no permission.
     """
-    some = {name: arrays[name] for name in BESIDE if name in arrays}
-    keep(path / REFERENCE, REFERENCE, Part(some, {"nanoseconds": nanoseconds}))
+    content = io.BytesIO()
+    some = frames[:: max(1, -(-len(frames) // MOST_FRAMES))].astype(np.float32)
+    np.savez_compressed(content, allow_pickle=False, positions=some, temperature=np.array(temperature))
+    write_whole(folder / REFERENCE, content.getvalue())
 
 
-def reference_beside(path: Path) -> Arrays:
-    """What `keep_reference` wrote; nothing where there is none.
+def of_atoms(folder: Path, beads: Structure, temperature: float) -> Arrays:
+    """What the atoms did, as `maps_of` tells it, where that lies beside a model; else nothing.
 
     Args:
-        path: Of the model's folder.
+        folder: Of the model.
+        beads: What they are mapped to.
+        temperature: K.
     """
-    part = kept(path / REFERENCE, REFERENCE)
-    return {} if part is None else {name: array for name, array in part.arrays.items() if name in BESIDE}
+    try:
+        with np.load(folder / REFERENCE, allow_pickle=False) as file:
+            frames = file["positions"].astype(np.float64)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return {}
+    if frames.shape[1:] != (len(beads), 3):
+        return {}
+    found = maps_of(frames[:0], frames, beads, temperature)
+    return {name: array for name, array in found.items() if name.endswith("_atoms")}
 
 
-def surfaces(model: Floats | None, atoms: Floats | None, name: str, temperature: float, now: Floats, turn: Turn) -> Heat | None:
+def surfaces(arrays: Mapping[str, NDArray[np.generic]], row: int, turn: Turn, temperature: float) -> Heat | None:
     """Free-energy surfaces of beads and atoms beside each other, with the difference; copies as dots.
 
     Args:
-        model: Shares, (bins, bins); none where there are none.
-        atoms: Likewise.
-        name: Of what turns.
+        arrays: With those of `maps_of`, and `now_nm`: where copies are, (r, b, 3).
+        row: Which turn.
+        turn: It.
         temperature: K.
-        now: Where copies are, (r, b, 3), nm.
-        turn: What the axes are.
     """
+    name, now = turn.name, np.asarray(arrays["now_nm"], dtype=np.float64)
+    model, atoms = (np.asarray(arrays[key][row]) if (key := f"shares_{who}") in arrays else None for who in ("model", "atoms"))
     maps = [_heat(f"{who}, {name}", shares, temperature, turn) for who, shares in (("Beads", model), ("All atoms", atoms)) if shares is not None]
     if model is not None and len(now):
         maps[0] = _with_dots(maps[0], now, turn)
@@ -178,7 +192,8 @@ def gates_table(verdict: Verdict) -> Table:
         (gate.name, "passed" if gate.passed else "failed", gate.value, gate.limit if gate.least is None else f"{gate.least:g} to {gate.limit:g}", gate.note)
         for gate in verdict.gates
     )
-    return Table("Gates", ("what", "verdict", "value", "limit", "about"), rows, note="A model that fails is kept and shown as failed, and is not used silently.")
+    note = "A model that fails is kept and shown as failed, and is not used silently."
+    return Table("Gates", ("what", "verdict", "value", "limit", "about"), rows, note=note)
 
 
 def basin_bars(atoms: Floats | None, model: Floats | None, names: Sequence[str], where: str) -> Bars | None:
@@ -216,4 +231,3 @@ def loss_curves(losses: Floats, held_out: Floats) -> Curves:
     curves += [Curve(f"network {member + 1}, held out", x, _numbers(line[shown])) for member, line in enumerate(held_out[: MEMBERS // 2])]
     note = "1 is what the prior alone would leave. Labels held out are never learned from: where their curve turns up, a network learns noise."
     return Curves("Learning", "round", "loss", tuple(curves), lines=(Line(1.0, "prior alone"),), note=note)
-

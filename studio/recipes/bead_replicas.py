@@ -20,7 +20,7 @@ from studio.frame import Frame
 from studio.hybrid.view import Progress
 from studio.parts import Part, keep, kept, key_of
 from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.bead_maps import maps_of, reference_beside
+from studio.recipes.bead_maps import maps_of, of_atoms
 from studio.recipes.bead_replicas_report import report
 from studio.recipes.ligand import part_of
 from studio.recorder import Recorder
@@ -141,6 +141,7 @@ class _Flock:
         self.recorder = Recorder(self.folder, self.beads, self.recipe.to_json(), self.recipe.interval) if self.folder else None
         self.key = key_of(self.recipe.to_json(), self.card.weights_sha256, self.beads.key)
         self.moving = self._made()
+        self.reference = of_atoms(shelf.folders()[self.name], self.beads, self.card.temperature)
         self._find()
 
     def _made(self) -> "BeadReplicas":
@@ -148,7 +149,8 @@ class _Flock:
 
         chosen, card = self.recipe, self.card
         start = np.broadcast_to(self.beads.positions, (chosen.replicas, len(self.beads), 3)).copy()
-        return BeadReplicas(shelf.load(self.name), start, np.array(card.masses), card.temperature, chosen.friction, chosen.timestep, chosen.seed)
+        drive = {"friction": chosen.friction, "timestep": chosen.timestep}
+        return BeadReplicas(shelf.load(self.name), start, np.array(card.masses), card.temperature, **drive, seed=chosen.seed)
 
     def _find(self) -> None:
         """Go on from the last checkpoint, where there is one of these settings."""
@@ -217,9 +219,8 @@ class _Flock:
         values |= {"target_temperature_K": self.card.temperature}
         if len(temperatures) > 1:
             values |= {"temperature_K": float(temperatures.mean()), "temperature_error_K": float(temperatures.std(ddof=1) / np.sqrt(len(temperatures)))}
-        reference = reference_beside(shelf.folders()[self.name])
         arrays: dict[str, NDArray[np.generic]] = {"now_nm": self.looks[-1][alive] if self.looks else frames, "temperatures_K": temperatures}
-        arrays |= {"times_ps": np.array(self.times)} | reference | maps_of(frames, frames[:0], self.beads, self.card.temperature)
+        arrays |= {"times_ps": np.array(self.times)} | self.reference | maps_of(frames, frames[:0], self.beads, self.card.temperature)
         notes = (self.card.doubt,) if self.card.doubt else ()
         return Result(json.loads(self.recipe.to_json()), values, arrays, versions() | _made_with(self.name, self.card), (*self.atoms.notes, *notes))
 

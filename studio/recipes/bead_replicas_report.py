@@ -58,10 +58,8 @@ def _doubts(result: Result) -> Iterable[str]:
 
 def _charts(result: Result, found: tuple[Turn, ...]) -> Iterable[Chart | None]:
     arrays, temperature = result.arrays, result.values["target_temperature_K"]
-    both = [arrays.get(f"shares_{who}") for who in ("model", "atoms")]
     for row, turn in enumerate(found):
-        model, atoms = (None if shares is None else shares[row] for shares in both)
-        yield surfaces(model, atoms, turn.name, temperature, arrays["now_nm"], turn)
+        yield surfaces(arrays, row, turn, temperature)
     known = [arrays.get(f"basins_{who}") for who in ("atoms", "model")]
     for row, turn in enumerate(found):
         atoms, model = (None if basins is None else basins[row] for basins in known)

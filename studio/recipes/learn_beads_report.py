@@ -62,7 +62,8 @@ class _Seen:
         if self.verdict is None:
             return ""
         js, fes = self.verdict.gates[:2]
-        told = [f"{words} {gate.value:.3f} (at most {gate.limit:.3f})" for words, gate in (("divergence", js), ("surface error, kcal/mol,", fes)) if gate.value is not None]
+        both = (("divergence", js), ("surface error, kcal/mol,", fes))
+        told = [f"{words} {gate.value:.3f} (at most {gate.limit:.3f})" for words, gate in both if gate.value is not None]
         return f" Beads against {self.values['reference_ns']:g} ns of all atoms: {'; '.join(told)}."
 
     def doubts(self) -> Iterable[str]:
@@ -87,13 +88,8 @@ class _Seen:
         yield self._card()
 
     def _surfaces(self) -> Iterable[Chart | None]:
-        model, atoms = (self.arrays.get(f"shares_{who}") for who in ("model", "atoms"))
-        if self.molecule is None or (model is None and atoms is None):
-            return
-        for row, turn in enumerate(turns(self.molecule)):
-            yield surfaces(
-                None if model is None else model[row], None if atoms is None else atoms[row], turn.name, self.temperature, self.now, turn
-            )  # fmt: skip
+        for row, turn in enumerate(turns(self.molecule) if self.molecule is not None else ()):
+            yield surfaces(self.arrays, row, turn, self.temperature)
 
     def _basins(self) -> Bars | None:
         model, atoms = (self.arrays.get(f"basins_{who}") for who in ("model", "atoms"))

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from studio.frame import Frame
 from studio.hybrid.view import Progress, View
 from studio.io import store
 from studio.parts import Part, keep, kept, key_of
-from studio.recipes.acquisition import drawn, pulled
+from studio.recipes.acquisition import Ground, drawn, pulled
 from studio.recipes.base import OnFrame
 from studio.recipes.bead_maps import curves_of, keep_reference, maps_of, numbers_of
 from studio.recipes.dynamics import Dynamics
@@ -175,7 +175,8 @@ class Course:
         before = SHARES["configurations"] + SHARES["labels"] * len(self.told.errors) / all_of
         tell = self._timed(self._part(before, before + SHARES["labels"] * len(atoms) / all_of))
         found: dict[int, Label] = {}
-        for index, label in mean_forces(plan.system, plan.view, self.atoms, plan.mapping, plan.sampling, atoms, bead_map, tell=tell, folder=folder):
+        ground = (plan.system, plan.view, self.atoms, plan.mapping, plan.sampling)
+        for index, label in mean_forces(*ground, atoms=atoms, bead_map=bead_map, tell=tell, folder=folder):
             found[index] = label
             self.told.errors.append(float(np.sqrt((label.errors**2).mean())))
             self._frame = self._seen(label.positions)
@@ -241,7 +242,7 @@ class Course:
             tell(fraction, f"{trial.replicas} replicas of the model, {fraction:.0%} of {trial.steps:,} steps")
 
         start = self._starts(trial.replicas)
-        frames, aside = let_go(model, start, trial, self.plan.sampling.temperature, self.plan.sampling.seed, on_look)
+        frames, aside = let_go(model, start, trial, on_look, temperature=self.plan.sampling.temperature, seed=self.plan.sampling.seed)
         keep(path, key, Part({"frames": frames.astype(np.float32)}, {"set_aside": aside}))
         return frames, aside
 
@@ -261,7 +262,7 @@ class Course:
             some = frames[np.random.default_rng(plan.sampling.seed + number).choice(len(frames), size=min(SHOWN, len(frames)), replace=False)]
             chosen = drawn(model.spread(torch.as_tensor(some, dtype=torch.float32)).numpy(), count, plan.sampling.seed + number)
             self.told.stage = f"Atoms are laid where the model is least sure, round {number}"
-            atoms, away = pulled(plan.system, plan.view, self.atoms, plan.mapping, plan.sampling, pool, some[chosen], self._check)
+            atoms, away = pulled(Ground(plan.system, plan.view, self.atoms, plan.mapping, plan.sampling), pool, some[chosen], self._check)
             known = Part({"atoms": atoms, "away": away}, {})
             keep(path, key, known)
         return np.asarray(known.arrays["atoms"])
@@ -318,7 +319,7 @@ class Course:
         if self.folder is not None:
             told = told.save(self.folder / MODEL)
             labels.save(self.folder / MODEL / LABELS)
-            keep_reference(self.folder / MODEL, self.result().arrays, self.unbiased.nanoseconds)
+            keep_reference(self.folder / MODEL, self.unbiased.frames, plan.sampling.temperature)
         self.told.card = told.card.model_dump_json()
         if not told.card.passed:
             self.told.notes.append("The model is kept in this study and is not offered on the dial: it did not pass.")

@@ -42,7 +42,7 @@ class Trial(BaseModel):
     friction: PerPicosecond = 5.0
 
 
-def let_go(model: "LearnedModel", start: Floats, trial: Trial, temperature: float, seed: int, on_look: OnLook) -> tuple[Floats, int]:
+def let_go(model: "LearnedModel", start: Floats, trial: Trial, on_look: OnLook, *, temperature: float, seed: int = 0) -> tuple[Floats, int]:
     """Frames of the second half, copy after copy, each in the order of time, (f, b, 3), nm; and how many copies left physics.
 
     Copies that left physics are not among the frames.
@@ -51,16 +51,16 @@ def let_go(model: "LearnedModel", start: Floats, trial: Trial, temperature: floa
         model: What moves them.
         start: Of each, (r, b, 3), nm.
         trial: How long, and how.
+        on_look: Called after every interval.
         temperature: K.
         seed: Of velocities and thermostat.
-        on_look: Called after every interval.
 
     Raises:
         SimulationError: Not one of the copies is left.
     """
     from studio.coarse.batched import BeadReplicas
 
-    moving = BeadReplicas(model, start, np.array(model.card.masses), temperature, trial.friction, trial.timestep, seed)
+    moving = BeadReplicas(model, start, np.array(model.card.masses), temperature, friction=trial.friction, timestep=trial.timestep, seed=seed)
     counted: list[Floats] = []
     while moving.step < trial.steps:
         moving.advance(min(trial.interval, trial.steps - moving.step))

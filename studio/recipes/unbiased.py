@@ -10,7 +10,7 @@ import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,24 @@ def dynamics_of(recipe: Dynamics) -> Dynamics:
         return recipe
     field = recipe.system.forcefield.model_copy(update={"hydrogen_mass": HEAVY, "constrain_hydrogens": True})
     return recipe.model_copy(update={"system": recipe.system.model_copy(update={"forcefield": field}), "timestep": LONG})
+
+
+class Job(NamedTuple):
+    """What the process has to do.
+
+    Args:
+        dynamics: What moves.
+        start: The atoms at the start.
+        mapping: To beads.
+        first: Number of the first piece.
+        pieces: How many in all.
+    """
+
+    dynamics: Dynamics
+    start: Structure
+    mapping: Mapping
+    first: int
+    pieces: int
 
 
 class Unbiased:
@@ -93,8 +111,8 @@ class Unbiased:
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe(duplex=False)
         start = self._structure.with_positions(self._end)
-        job = (theirs, self._dynamics, start, self._mapping, len(self._found), self.pieces)
-        self._process = context.Process(target=work, args=job, daemon=True, name="potential-studio reference")
+        job = Job(self._dynamics, start, self._mapping, len(self._found), self.pieces)
+        self._process = context.Process(target=work, args=(theirs, job), daemon=True, name="potential-studio reference")
         self._process.start()
         theirs.close()
 
@@ -137,34 +155,30 @@ class Unbiased:
         return self._folder / f"reference-{number:04d}.npz" if self._folder else None
 
 
-def work(line: Connection, dynamics: Dynamics, start: Structure, mapping: Mapping, first: int, pieces: int) -> None:
+def work(line: Connection, job: Job) -> None:
     """Body of the process: pieces go out as they are finished; nobody listening ends it.
 
     Args:
         line: To whoever wants them.
-        dynamics: What moves.
-        start: The atoms at the start.
-        mapping: To beads.
-        first: Number of the first piece.
-        pieces: How many in all.
+        job: What to do.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's to handle
     os.environ.update(ONE_THREAD)
     with suppress(BrokenPipeError, ConnectionResetError):
         try:
-            _go(line, dynamics, start, mapping, first, pieces)
+            _go(line, job)
         except StudioError as problem:
             line.send(problem)
 
 
-def _go(line: Connection, dynamics: Dynamics, start: Structure, mapping: Mapping, first: int, pieces: int) -> None:
-    again = {"seed": dynamics.seed + first} | ({"minimise": 0} if first else {})
-    simulation = dynamics.model_copy(update=again).simulation(start)
+def _go(line: Connection, job: Job) -> None:
+    again = {"seed": job.dynamics.seed + job.first} | ({"minimise": 0} if job.first else {})
+    simulation = job.dynamics.model_copy(update=again).simulation(job.start)
     step = simulation.thermostat.timestep or TIMESTEPS["mm"]
     stride = max(1, round(1000.0 * STRIDE_PS / step))
-    for number in range(first, pieces):
+    for number in range(job.first, job.pieces):
         frames = []
         for _ in range(max(1, round(PIECE_PS / STRIDE_PS))):
             frame = simulation.advance(stride, sample=False)
-            frames.append(mapping.positions(frame.positions.astype(np.float64)).astype(np.float32))
+            frames.append(job.mapping.positions(frame.positions.astype(np.float64)).astype(np.float32))
         line.send((number, np.array(frames), frame.positions.astype(np.float64)))
