@@ -5,7 +5,6 @@ condition is linear in all positions, and no metric correction enters the averag
 not know which configurations are wanted, nor processes or files.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Protocol, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio.coarse.labels import Label
 from studio.coarse.mapping import Mapping
+from studio.coarse.spread import Ask
 from studio.errors import SimulationError, UnsupportedError
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
@@ -20,9 +20,6 @@ from studio.units import BOLTZMANN, Femtosecond, Kelvin, PerPicosecond
 
 if TYPE_CHECKING:
     import openmm
-
-Ask = Callable[[], None]
-"""Called every few steps; what it raises ends the work."""
 
 BLOCKS = 8
 """Of each average, for its standard error."""
@@ -69,6 +66,7 @@ class Sampling(BaseModel):
     Args:
         configurations: How many, shared evenly among the temperatures.
         temperatures: Configurations come from all of them; mean forces are those at the lowest.
+        drive: How far trajectories above the lowest temperature are pushed out of the bead torsions that they were at, kJ/mol; 0 for not at all.
         spacing_ps: Between two configurations of one trajectory, ps.
         settle_ps: What is not a bead forgets where it came from for so long, ps.
         average_ps: Then the forces are averaged, ps.
@@ -83,6 +81,7 @@ class Sampling(BaseModel):
 
     configurations: Annotated[int, Field(ge=2, le=100_000)] = 600
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
+    drive: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
     spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
     settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
     average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.8
@@ -114,7 +113,7 @@ class Sampling(BaseModel):
     @property
     def words(self) -> str:
         """All that a mean force depends on, as text."""
-        return self.model_dump_json(exclude={"configurations", "workers", "spacing_ps", "temperatures"}) + f"{self.temperature:g}"
+        return self.model_dump_json(exclude={"configurations", "workers", "spacing_ps", "drive", "temperatures"}) + f"{self.temperature:g}"
 
 
 def unconstrained(system: System, sampling: Sampling) -> System:
@@ -149,7 +148,7 @@ def built(system: System, view: Reference, structure: Structure, mapping: Mappin
     model = view.build(unconstrained(system, sampling), structure)
     if model.structure.is_beads or len(model.structure) != mapping.atoms:
         raise UnsupportedError(f"This level moves {len(model.structure)} of {mapping.atoms} atoms, and a mean force needs all of them. Choose MM, or NNP/MM.")
-    moving = openmm.XmlSerializer.clone(model.system)
+    moving = model.system  # built for us: nobody else has it
     for index in reversed(range(moving.getNumForces())):
         if isinstance(moving.getForce(index), openmm.CMMotionRemover):
             moving.removeForce(index)
