@@ -255,6 +255,8 @@ class _Lesson:
 
     def _started(self, weights: "dict[str, Tensor]") -> "list[Tensor]":
         """Set what the data says - centre, width and size - and give the weights to be trained."""
+        import torch
+
         learned = self._values[:, self.learned]
         weights["mean"], weights["scale"] = learned.mean(1), torch.maximum(learned.std(1), self._floor)
         trained = [tensor for name, tensor in weights.items() if name not in {"mean", "scale"}]
