@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from studio.coarse import shelf
+from studio.coarse.card import CARD
 from studio.coarse.held import Sampling
 from studio.coarse.mapping import Scheme, map_protein
 from studio.coarse.training import Training
@@ -173,7 +175,7 @@ class LearnBeads(Recipe):
             average_ps=self.average_ps, workers=self.workers, seed=self.seed,
         )  # fmt: skip
         return Plan(
-            recipe=self.to_json(), name=self.name or name_of(atoms.title), title=atoms.title, system=self.seen, view=self.view, mapping=mapping,
+            recipe=self.to_json(), name=self.name or free_name(name_of(atoms.title)), title=atoms.title, system=self.seen, view=self.view, mapping=mapping,
             scheme=self.scheme, sampling=sampling, training=self.training.model_copy(update={"seed": self.training.seed + self.seed}), rounds=self.rounds,
             asked=self.asked, trial=self.trial, dynamics=Dynamics(system=self.seen, view=self.view, temperature=self.temperature, seed=self.seed),
             reference_ns=self.reference_ns, by=self.by,
@@ -191,6 +193,15 @@ class LearnBeads(Recipe):
         field = f"MM ({self.seen.forcefield.protein})"
         by = {"mm": field, "nnp": self.potential, "nnp/mm": f"{self.potential} / MM"}[self.reference]
         return f"{by} in {'vacuum' if self.reference == 'nnp' else water}, {self.temperature:g} K"
+
+
+def free_name(name: str) -> str:
+    """The name, or another one where a model that comes with the program has it.
+
+    Args:
+        name: For files.
+    """
+    return f"own-{name}"[:60] if (shelf.SHIPPED / name / CARD).exists() else name
 
 
 def name_of(title: str) -> str:
