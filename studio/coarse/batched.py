@@ -83,10 +83,10 @@ class BeadReplicas:
         _check_settings({"temperature": (temperature, 1500.0), "friction": (friction, 1000.0), "time step": (timestep, 20.0)})
         self.model, self.target, self.friction, self.timestep, self.step = model, temperature, friction, timestep, 0
         self._random = torch.Generator().manual_seed(seed)
-        self._mass = torch.as_tensor(masses, dtype=torch.float32).view(-1, 1, 1)
+        self._mass = torch.tensor(masses, dtype=torch.float32).view(-1, 1, 1)
         self._width = (BOLTZMANN * temperature / self._mass).sqrt()
         self._moving = torch.arange(len(positions))
-        self._all = torch.as_tensor(positions, dtype=torch.float32).clone()
+        self._all = torch.tensor(positions, dtype=torch.float32).clone()
         self._x = copies_last(self._all)
         self._v = self._width * torch.randn(self._x.shape, generator=self._random)
         rows = {tuple(pair): row for row, pair in enumerate(model.coordinates.pairs.tolist())}
@@ -203,9 +203,9 @@ class BeadReplicas:
             raise StorageError(f"{path} is no checkpoint of replicas: {problem} Start them anew.") from problem
         if not same:
             raise StorageError(f"The checkpoint {path} is of another model, or of another number of replicas. Start them anew.")
-        self._all, self._moving = torch.as_tensor(arrays["positions"]), torch.as_tensor(arrays["moving"])
-        self._x, self._v, self.step = torch.as_tensor(arrays["x"]), torch.as_tensor(arrays["velocities"]), int(arrays["step"])
-        self._random.set_state(torch.as_tensor(arrays["random"]))
+        self._all, self._moving = torch.tensor(arrays["positions"]), torch.tensor(arrays["moving"])
+        self._x, self._v, self.step = torch.tensor(arrays["x"]), torch.tensor(arrays["velocities"]), int(arrays["step"])
+        self._random.set_state(torch.tensor(arrays["random"]))
 
 
 def _check_beads(model: Moved, positions: Floats, masses: Floats) -> None:

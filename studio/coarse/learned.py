@@ -178,7 +178,7 @@ class LearnedModel:
             prior = Prior.from_state(parts["prior_"])
         except KeyError as problem:
             raise WeightsError(f"The weights in {where} lack the part {problem} of the prior. Get the model again.") from problem
-        model = cls(card, prior, {name: torch.as_tensor(array, dtype=torch.float32) for name, array in parts["network_"].items()})
+        model = cls(card, prior, {name: torch.tensor(array, dtype=torch.float32) for name, array in parts["network_"].items()})
         _check_shapes(model, where)
         return model
 
