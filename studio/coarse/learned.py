@@ -93,6 +93,16 @@ class LearnedModel:
         with torch.no_grad():
             return self._forces(self.coordinates(places))
 
+    def energies(self, places: Tensor) -> Tensor:
+        """Energies (r,), kJ/mol.
+
+        Args:
+            places: Positions with the copies last, (b, 3, r), nm.
+        """
+        with torch.no_grad():
+            seen = self.coordinates(places)
+            return self.prior.energies(seen) + self.network.energies(seen.values).mean(0)
+
     def _forces(self, seen: Seen) -> Tensor:
         return self.coordinates.forces(seen, self.prior.slopes(seen).add_(self.network.mean_slopes(seen.values)))
 
