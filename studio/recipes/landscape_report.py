@@ -76,7 +76,8 @@ def _maps(arrays: Arrays, values: Values, place: int) -> list[Chart]:
         return [mine]
     other = _surface(arrays, place, "_other")
     q = other.probabilities
-    told = f"Red-brown: the {OTHER} is there more rarely than {ONE}; blue: more often. JS divergence {arrays['js'][place]:.3f}, by chance {arrays['js_floor'][place]:.3f}."
+    apart = f"JS divergence {arrays['js'][place]:.3f}, by chance {arrays['js_floor'][place]:.3f}"
+    told = f"Brown: the {OTHER} is there more rarely than {ONE}; blue: more often. Bins with p > 0.001 in {ONE}. {apart}."
     difference = _heat(f"{surface.name}: {OTHER} minus {ONE}", surface, fes_difference(p, q, temperature), frames, note=told)
     note = f"Of the {OTHER}: its frames cannot be shown beside this report."
     return [difference, mine, _heat(f"{surface.name}: {OTHER}", other, free_energies(q, temperature), None, note=note)]

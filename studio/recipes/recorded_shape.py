@@ -22,6 +22,8 @@ SMALL = 300
 """Heavy atoms up to which all of them are followed; of larger molecules the backbone."""
 SITES = frozenset({"N", "CA", "C", "CB"})
 """What beads are named after."""
+BLOCK, SPARSE = 100, 10
+"""Frames that are read together, and the distance from which on each is read by itself."""
 ROOM = 300.0
 """Temperature of runs whose recipe names none, K."""
 
@@ -66,13 +68,16 @@ class Recording:
         """
         kept = whole_order(self.structure, particles)
         whole, rows = MakeWhole(self.structure.take(kept)), np.searchsorted(kept, particles)
-        found = np.zeros((len(self.numbers), len(particles), 3))
-        for index, number in enumerate(self.numbers.tolist()):
-            tell(index / len(self.numbers))
-            frame = self.replay.frame(number)
-            box = None if frame.box is None else frame.box.astype(np.float64)
-            found[index] = whole(frame.positions[kept].astype(np.float64), box)[rows]
-        return found
+        first, step = int(self.numbers[0]), int(self.numbers[1] - self.numbers[0])
+        every = step if step > SPARSE else 1
+        found, wanted = [], set(self.numbers.tolist())
+        for block in self.replay.blocks(range(first, int(self.numbers[-1]) + 1, every), BLOCK, kept):
+            tell(len(found) / len(self.numbers))
+            for positions, box in zip(block.positions, block.boxes, strict=True):
+                if first in wanted:
+                    found.append(whole(positions.astype(np.float64), None if self.structure.box is None else box.astype(np.float64))[rows])
+                first += every
+        return np.array(found)
 
 
 def whole_order(structure: Structure, particles: Integers) -> Integers:
