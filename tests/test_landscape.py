@@ -100,7 +100,7 @@ def test_atoms_and_beads_of_one_distribution_go_the_same_way_and_free_torsions_d
     result = done(same)
     assert result.values["js"] < 1.5 * result.values["js_floor"]
     report = same.report(result, molecule)
-    assert "go the same way" in report.headline
+    assert "cannot be told apart" in report.headline
     difference, mine, theirs = report.charts[:3]
     assert difference.centred
     assert [bool(chart.cells) for chart in (difference, mine, theirs)] == [True, True, False]
@@ -135,14 +135,14 @@ def test_it_stops_goes_on_and_keeps_what_is_read(atoms: Path, tmp_path: Path) ->
 
     def stop(frame: object) -> bool:
         asked.append(frame)
-        return len(asked) < 100
+        return len(asked) < 5
 
     stopped = recipe.run(on_frame=stop, folder=tmp_path)
     assert stopped.failure is not None
     assert "run it again" in stopped.failure.message
     first, asked[:] = done(recipe, tmp_path), []
     again = recipe.run(on_frame=lambda frame: asked.append(frame), folder=tmp_path)
-    assert len(asked) < 10  # nothing is read twice
+    assert len(asked) < 4  # nothing is read twice
     np.testing.assert_allclose(again.arrays["coordinates"], first.arrays["coordinates"], atol=1e-3)
     assert (tmp_path / "structure.npz").exists()
 

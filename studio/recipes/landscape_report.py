@@ -18,8 +18,8 @@ SHOWN = 4
 """Maps that are drawn, those that differ or spread most."""
 POINTS = 500
 """Points of a curve along the run, at most."""
-CHANCE = 3.0
-"""So many times the floor is more than chance."""
+CHANCE = 1.5
+"""So many times the floor is more than chance: divergences of samples scatter little, but how many independent frames they are worth is a guess."""
 TOO_FEW = 30.0
 """Independent frames below which a warning says so."""
 SERIES = (
@@ -188,7 +188,7 @@ def _along(arrays: Arrays, name: str, title: str, unit: str) -> Curves:
 def _headline(arrays: Arrays, values: Values, leading: int) -> str:
     if "js" in values:
         name, times = str(arrays["maps"][leading]), values["js"] / values["js_floor"]
-        way = "differ" if times > CHANCE else "go the same way, as far as so many frames can tell"
+        way = "differ" if times > CHANCE else "cannot be told apart by so many frames"
         return (
             f"The two runs {way}: JS divergence {values['js']:.3f} ({name}), {times:.1f} times what chance would give; "
             f"free energies differ by {values['fes_error_kcal_mol']:.2f} kcal/mol in the mean."

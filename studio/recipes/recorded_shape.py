@@ -73,9 +73,10 @@ class Recording:
         found, wanted = [], set(self.numbers.tolist())
         for block in self.replay.blocks(range(first, int(self.numbers[-1]) + 1, every), BLOCK, kept):
             tell(len(found) / len(self.numbers))
-            for positions, box in zip(block.positions, block.boxes, strict=True):
+            for index, positions in enumerate(block.positions):
                 if first in wanted:
-                    found.append(whole(positions.astype(np.float64), None if self.structure.box is None else box.astype(np.float64))[rows])
+                    box = None if self.structure.box is None else block.boxes[index].astype(np.float64)
+                    found.append(whole(positions.astype(np.float64), box)[rows])
                 first += every
         return np.array(found)
 
