@@ -162,6 +162,7 @@ class Heat:
         note: A sentence below.
         edges: Ends of the cells along x from the left, and along y from the top: a map of numbers, drawn square with ticks instead of names.
         cells: What each cell stands for, a row for each of `rows`; in place of `targets`.
+        low_stands_out: Low values have the stronger colours, as the valleys of a free energy should.
     """
 
     title: str
@@ -177,6 +178,7 @@ class Heat:
     note: str = ""
     edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     cells: tuple[tuple[Target, ...], ...] = ()
+    low_stands_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from studio.recorder import RECIPE, STRUCTURE
 from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.structure import Floats, Integers, Structure
-from studio.surface import PHI_PSI, RAMACHANDRAN, Basin, Surface, basins, fes_error, jensen_shannon, js_floor, populations, spread_edges
+from studio.surface import PHI_PSI, RAMACHANDRAN, SLOWEST, Basin, Surface, basins, fes_error, jensen_shannon, js_floor, populations, spread_edges
 from studio.tica import tica
 from studio.timeseries import mean_of
 
@@ -32,7 +32,6 @@ MOST_TURNS = 12
 """Residues that have a map each; of longer chains the slowest coordinates are drawn."""
 FEWEST_CONTACTS = 8
 """Contacts of the start below which nothing is said of a fold."""
-SLOWEST = ("slowest coordinate", "second slowest")
 
 
 class Landscape(Recipe):
@@ -196,9 +195,6 @@ class _Work:
         slow = tica(columns[:1], self.recipe.lag)
         first, *_ = places = [slow.project(each) for each in columns]
         edges = spread_edges(first[:, 0]), spread_edges(first[:, 1])
-        self.notes.append(
-            f"The slowest coordinates are combinations of {len(slow.used)} torsions and distances of the first run (TICA, lag {self.recipe.lag} frames)."
-        )
         return [[Surface("the whole", SLOWEST, edges, *place.T)] for place in places]
 
     def _maps(self, surfaces: Sequence[Sequence[Surface]]) -> None:

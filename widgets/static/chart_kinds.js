@@ -150,7 +150,7 @@ function drawHeat(chart, room, ink) {
   const sheet = new Sheet(room.width, height, ink, chart.title);
   const field = { left, top: 8, width: Math.min(room.width - left - 92, numeric ? 1.25 * (height - 54) : Infinity), height: height - 54 };
   const [w, h] = [field.width / Math.max(columns.length, 1), field.height / Math.max(rows.length, 1)];
-  const colours = ink[centred ? "diverging" : "sequential"];
+  const colours = chart.low_stands_out ? [...ink.sequential].reverse() : ink[centred ? "diverging" : "sequential"];
   const picture = make("canvas", { width: Math.max(columns.length, 1), height: Math.max(rows.length, 1) });
   const brush = picture.getContext("2d");
   values.forEach((row, j) => row.forEach((value, i) => value !== null && ((brush.fillStyle = between(colours, share(value))), brush.fillRect(i, j, 1, 1))));
@@ -169,7 +169,7 @@ function drawHeat(chart, room, ink) {
     sheet.halo(words, cx + 10, cy + 4, { fill: ink.strong });
   }
   bar(sheet, colours, low, high, chart.unit, { x: field.left + field.width + 16, top: field.top + 14, height: Math.min(field.height - 20, 180) });
-  const [byCell, where] = [chart.cells.length > 0, (j, i) => (numeric ? `${chart.x} ${columns[i]}, ${chart.y} ${rows[j]}` : `${rows[j]}, ${columns[i]}`)];
+  const [byCell, where] = [chart.cells.length > 0, (j, i) => (numeric ? `${chart.x} ${columns[i]}, ${chart.y} ${rows[j]}`.replaceAll(" -", " \u2212") : `${rows[j]}, ${columns[i]}`)];
   const items = values.flatMap((row, j) => row.map((value, i) => ({
     words: [where(j, i), numeric && value === null ? "nothing was seen here" : `${figures(value)} ${chart.unit}`],
     place: byCell ? [j, i] : [j],
