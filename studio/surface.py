@@ -20,6 +20,8 @@ KNOWN = 1e-3
 CIRCLE = np.linspace(-180.0, 180.0, BINS + 1)
 """Edges of the bins of a torsion, degrees."""
 PHI_PSI = ("φ (°)", "ψ (°)")
+SLOWEST = ("slowest coordinate", "second slowest")
+"""Axes."""
 FEWEST_BLOCKS = 8
 """Fewer independent pieces say too little about their own scatter."""
 OFTEN = 0.95

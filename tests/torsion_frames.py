@@ -1,5 +1,7 @@
 """Frames of alanine dipeptide's five beads and of a helix of C-alpha beads whose distribution is known, for tests of what judges them."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from studio.structure import Residue, Structure
@@ -69,7 +71,7 @@ def peptide_frames(turns: list[tuple[np.ndarray, np.ndarray]], seed: int) -> np.
     """Backbone beads of residues with these phi and psi, peptide bonds flat, (f, 3 residues, 3), nm."""
     rng, count = np.random.default_rng(seed), len(turns[0][0])
     grown = list(np.moveaxis(placed(*turns[0], seed)[:, 1:4], 1, 0))
-    for (_, psi), (phi, _) in zip(turns, turns[1:], strict=False):
+    for (_, psi), (phi, _) in pairwise(turns):
         for length, bend, torsion in ((0.133, 117.0, psi), (0.1455, 122.0, np.full(count, 180.0)), (0.1525, 111.0, phi)):
             swing = WIDTH * rng.normal(size=count), BEND * rng.normal(size=count)
             grown.append(following(np.stack(grown[-3:], axis=1), length + swing[0], np.radians(bend + swing[1]), np.radians(torsion)))
