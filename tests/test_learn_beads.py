@@ -1,5 +1,6 @@
 """Learning a model of beads as a whole: tiny, so that it fails and says so; stopped and gone on; what can be seen on the way; the shelf."""
 
+import itertools
 import json
 
 import numpy as np
@@ -19,8 +20,8 @@ from studio.io import store
 from studio.parts import kept
 from studio.questions import offer_of
 from studio.recipes.acquisition import Ground, drawn, pulled
-from studio.recipes.learn_beads import LearnBeads
 from studio.recipes.bead_replicas import BeadReplicaRun
+from studio.recipes.learn_beads import LearnBeads
 from studio.recorder import STRUCTURE
 from studio.replay import Replay
 from studio.report import Bars, Curves, Heat, Table
@@ -73,7 +74,7 @@ def test_tiny_models_fail_in_a_sentence_and_stay_off_the_shelf(learned):
 
 def test_what_knows_nothing_fails_the_same_gates(learned):
     controls = [Verdict.model_validate_json(text) for text in learned["result"].arrays["controls"].tolist()]
-    assert [name for name in learned["result"].arrays["control_names"].tolist()] == ["prior only", "shuffled labels"]
+    assert list(learned["result"].arrays["control_names"].tolist()) == ["prior only", "shuffled labels"]
     assert not any(control.passed for control in controls)
 
 
@@ -85,7 +86,7 @@ def test_a_stopped_course_goes_on_behind_what_is_finished(learned):
     assert int(begun.split()[2]) >= 15, begun
     fractions = [fraction for fraction, _ in learned["then"]]
     assert max(fractions) <= 1.0
-    assert all(later >= earlier - 0.05 for earlier, later in zip(fractions, fractions[1:], strict=False))  # it does not jump back
+    assert all(later >= earlier - 0.05 for earlier, later in itertools.pairwise(fractions))  # it does not jump back
 
 
 def test_what_is_known_on_the_way_is_seen(learned):

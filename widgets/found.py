@@ -44,7 +44,8 @@ class Found:
     @property
     def recording(self) -> Path | None:
         """Folder of the recorded run that it is about."""
-        return Path(self.recipe.recording) if getattr(self.recipe, "recording", "") else None
+        folder = getattr(self.recipe, "recording", "")
+        return Path(folder) if folder else None
 
 
 def in_library(library: Library, number: int) -> Found | None:

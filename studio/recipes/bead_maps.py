@@ -5,6 +5,7 @@ Knows shapes, surfaces and charts; must not know how frames were made.
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -145,11 +146,7 @@ def surfaces(arrays: Mapping[str, NDArray[np.generic]], row: int, turn: Turn, te
         maps.append(_map("Difference", difference, turn, centred=True, note=note))
     if not maps:
         return None
-    first, *others = maps
-    return Heat(
-        f"Surfaces, {name}", first.unit, first.x, first.y, first.columns, first.rows, first.values, first.centred, note=maps[-1].note,
-        dots=first.dots, beside=tuple(others),
-    )  # fmt: skip
+    return replace(maps[0], title=f"Surfaces, {name}", note=maps[-1].note, beside=tuple(maps[1:]))
 
 
 def _heat(title: str, shares: Floats, temperature: float, turn: Turn) -> Heat:
@@ -161,7 +158,10 @@ def _map(title: str, values: Floats, turn: Turn, *, centred: bool = False, note:
     """A map with the first coordinate across and the second upwards."""
     across, up = (_middles(edges) for edges in _edges(turn))
     cells = tuple(tuple(None if not np.isfinite(cell) else float(cell) for cell in row) for row in values.T[::-1])
-    return Heat(title, "kcal/mol", turn.axes[0], turn.axes[1], across, up[::-1], cells, centred, note=note)
+    edges = tuple(tuple(each.tolist()) for each in (_edges(turn)[0], _edges(turn)[1][::-1]))
+    return Heat(
+        title, "kcal/mol", turn.axes[0], turn.axes[1], across, up[::-1], cells, centred, note=note, edges=(edges[0], edges[1]), low_stands_out=not centred
+    )  # fmt: skip
 
 
 def _edges(turn: Turn) -> tuple[Floats, Floats]:
@@ -179,7 +179,7 @@ def _with_dots(heat: Heat, now: Floats, turn: Turn) -> Heat:
     columns = (x - across[0]) / (across[-1] - across[0]) * BINS
     rows = BINS - (y - up[0]) / (up[-1] - up[0]) * BINS
     dots = tuple((float(row), float(column)) for row, column in zip(rows, columns, strict=True) if np.isfinite(row + column))
-    return Heat(heat.title, heat.unit, heat.x, heat.y, heat.columns, heat.rows, heat.values, heat.centred, dots=dots)
+    return replace(heat, dots=dots)
 
 
 def gates_table(verdict: Verdict) -> Table:

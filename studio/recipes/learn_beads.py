@@ -20,7 +20,8 @@ from studio.hybrid.view import Progress, View
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.learn_beads_report import report
-from studio.recipes.learning import Course, Plan
+from studio.recipes.learning import Course
+from studio.recipes.learning_plan import Plan
 from studio.recipes.let_go import Trial
 from studio.recipes.ligand import part_of
 from studio.region import AnyRegion, KindIs

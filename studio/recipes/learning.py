@@ -5,7 +5,7 @@ broken off goes on behind the last of them. Knows labels, models and gates; must
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -16,28 +16,27 @@ from numpy.typing import NDArray
 from studio.coarse import shelf
 from studio.coarse.card import BeadCard, GateLine
 from studio.coarse.gates import FEWEST, Verdict, judge
-from studio.coarse.held import Sampling, shares
+from studio.coarse.held import shares
 from studio.coarse.labels import Label, Labels
-from studio.coarse.mapping import Mapping, Scheme, atomic_masses
+from studio.coarse.mapping import atomic_masses
 from studio.coarse.mean_force import configurations, mean_forces, optimised_map
-from studio.coarse.training import Epoch, Training
+from studio.coarse.training import Epoch
 from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import Progress
 from studio.io import store
 from studio.parts import Part, keep, kept, key_of
 from studio.recipes.acquisition import Ground, drawn, pulled
 from studio.recipes.base import OnFrame
 from studio.recipes.bead_maps import curves_of, keep_reference, maps_of, numbers_of
-from studio.recipes.dynamics import Dynamics
+from studio.recipes.learning_plan import Plan, Told
 from studio.recipes.let_go import Trial, let_go, without_network
 from studio.recipes.unbiased import Unbiased
 from studio.recorder import RECIPE, STRUCTURE
 from studio.result import Result, versions
 from studio.so_far import SoFar
 from studio.structure import Floats, Structure
-from studio.system import System
 
 if TYPE_CHECKING:
     from studio.coarse.learned import LearnedModel
@@ -52,62 +51,6 @@ CONTROL = {"replicas": 128, "epochs": 100}
 """Negative controls are smaller: they have to fail, and by far."""
 SHOWN = 2000
 """Frames of the model whose expected error is asked for in active learning."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is learned, and how.
-
-    Args:
-        recipe: The settings, as JSON text.
-        name: Of the model.
-        title: Of the molecule.
-        system: Whose forces they are.
-        view: What makes them.
-        mapping: From its atoms to beads.
-        scheme: Of the beads.
-        sampling: Of configurations and mean forces.
-        training: Of networks.
-        rounds: Of active learning.
-        asked: Labels that it adds in all rounds.
-        trial: How the model is let go.
-        dynamics: Of all atoms.
-        reference_ns: How long, ns.
-        by: What makes the forces, in words.
-    """
-
-    recipe: str
-    name: str
-    title: str
-    system: System
-    view: View
-    mapping: Mapping
-    scheme: Scheme
-    sampling: Sampling
-    training: Training
-    rounds: int
-    asked: int
-    trial: Trial
-    dynamics: Dynamics
-    reference_ns: float
-    by: str
-
-
-@dataclass
-class Told:
-    """What is known by now."""
-
-    stage: str = "Preparing"
-    errors: list[float] = field(default_factory=list)
-    curves: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    frames: Floats = field(default_factory=lambda: np.zeros((0, 0, 3)))
-    now: Floats = field(default_factory=lambda: np.zeros((0, 0, 3)))
-    set_aside: int = 0
-    rounds: list[tuple[float, float, float, float]] = field(default_factory=list)
-    controls: list[tuple[str, Verdict]] = field(default_factory=list)
-    verdict: Verdict | None = None
-    card: str = ""
-    notes: list[str] = field(default_factory=list)
 
 
 class Course:
@@ -294,7 +237,7 @@ class Course:
         for number, (title, control) in enumerate((("prior only", without_network(model)), ("shuffled labels", shuffled))):
             said = self._part(1.0 - SHARES["controls"] * (1.0 - 0.5 * number), 1.0 - SHARES["controls"] * (0.5 - 0.5 * number))
             try:
-                made, _aside = self._gone(control, trial, f"control-{number}", lambda f, _words, title=title, said=said: said(f, f"Negative control: {title}"))
+                made, _aside = self._gone(control, trial, f"control-{number}", _named(said, f"Negative control: {title}"))
             except StoppedError:
                 raise
             except StudioError as problem:
@@ -401,3 +344,8 @@ class Course:
         with storage(self.folder):
             (self.folder / name).mkdir(exist_ok=True)
         return self.folder / name
+
+
+def _named(tell: Progress, sentence: str) -> Progress:
+    """The same progress in other words."""
+    return lambda fraction, _sentence: tell(fraction, sentence)

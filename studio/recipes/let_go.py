@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from studio.structure import Floats
+from studio.structure import Flags, Floats
 from studio.units import Femtosecond, PerPicosecond
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def let_go(model: "LearnedModel", start: Floats, trial: Trial, on_look: OnLook, 
     return _by_copy(counted or [moving.positions], moving.alive), moving.set_aside
 
 
-def _by_copy(looks: list[Floats], alive: Floats) -> Floats:
+def _by_copy(looks: list[Floats], alive: Flags) -> Floats:
     frames = np.stack(looks, axis=1)[alive]
-    return frames.reshape(-1, *frames.shape[2:]).astype(np.float64)
+    return np.asarray(frames.reshape(-1, *frames.shape[2:]), dtype=np.float64)
 
 
 def without_network(model: "LearnedModel") -> "LearnedModel":
