@@ -50,6 +50,7 @@ class BeadReplicaRun(Recipe):
         replicas: Copies.
         shown: Which one is seen, from 0.
         steps: Of each.
+        jumps: Torsions turn by any angle now and then, by Metropolis' rule.
         interval: Steps between looks.
         settle: Part of the steps that is not counted: all copies start in one place.
         friction: Of the thermostat, 1/ps.
@@ -74,6 +75,9 @@ class BeadReplicaRun(Recipe):
     trial: Annotated[
         bool, Field(title="Also a model that failed", description="Use the model although it failed its gates, or was never compared with all atoms.")
     ] = False
+    jumps: Annotated[
+        bool, Field(title="Jumps over barriers", description="Torsions jump now and then, by Metropolis' rule: the surface is right soon. Without, to watch.")
+    ] = True
     interval: Annotated[int, Field(ge=1, le=10**6)] = 100
     settle: Annotated[float, Field(ge=0.0, le=0.95)] = 0.5
     friction: PerPicosecond = 5.0
@@ -150,7 +154,7 @@ class _Flock:
         chosen, card = self.recipe, self.card
         start = np.broadcast_to(self.beads.positions, (chosen.replicas, len(self.beads), 3)).copy()
         drive = {"friction": chosen.friction, "timestep": chosen.timestep}
-        return BeadReplicas(shelf.load(self.name), start, np.array(card.masses), card.temperature, **drive, seed=chosen.seed)
+        return BeadReplicas(shelf.load(self.name), start, np.array(card.masses), card.temperature, **drive, seed=chosen.seed, jumps=chosen.jumps)
 
     def _find(self) -> None:
         """Go on from the last checkpoint, where there is one of these settings."""

@@ -60,7 +60,9 @@ def let_go(model: "LearnedModel", start: Floats, trial: Trial, on_look: OnLook, 
     """
     from studio.coarse.batched import BeadReplicas
 
-    moving = BeadReplicas(model, start, np.array(model.card.masses), temperature, friction=trial.friction, timestep=trial.timestep, seed=seed)
+    drive = {"friction": trial.friction, "timestep": trial.timestep}
+    # barriers that no copy crosses in this time would leave the shares of basins as they were at the start
+    moving = BeadReplicas(model, start, np.array(model.card.masses), temperature, **drive, seed=seed, jumps=True)
     counted: list[Floats] = []
     while moving.step < trial.steps:
         moving.advance(min(trial.interval, trial.steps - moving.step))
