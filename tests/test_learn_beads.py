@@ -101,7 +101,7 @@ def test_what_is_known_on_the_way_is_seen(learned):
 def test_the_report_shows_surfaces_beside_each_other_gates_basins_and_how_it_learned(learned):
     report = TINY.report(learned["result"], store.load(learned["folder"] / STRUCTURE))
     by_title = {chart.title: chart for chart in report.charts}
-    surfaces = by_title["Surfaces, ALA A2"]
+    surfaces = by_title["Beads, ALA A2"]
     assert isinstance(surfaces, Heat)
     assert [each.title for each in surfaces.beside] == ["All atoms, ALA A2", "Difference"]
     assert len(surfaces.dots) == 16

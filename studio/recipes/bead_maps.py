@@ -12,12 +12,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.coarse.gates import Verdict
+from studio.coarse.gates import FEWEST, Verdict
 from studio.coarse.shape import Turn, turned, turns
 from studio.files import write_whole
 from studio.report import Bars, Curve, Curves, Group, Heat, Line, Table
 from studio.structure import Floats, Structure
-from studio.surface import BINS, PHI_PSI, basins, fes_difference, free_energies
+from studio.surface import BINS, PHI_PSI, basins, fes_difference, free_energies, js_floor
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -44,6 +44,20 @@ def numbers_of(verdict: Verdict | None) -> dict[str, float]:
     js, fes = verdict.gates[:2]
     named = {"js": js.value, "js_limit": js.limit, "fes_error_kcal_mol": fes.value}
     return {name: value for name, value in named.items() if value is not None} | {"model_frames": float(verdict.frames)}
+
+
+def known_to(reference: Floats, beads: Structure) -> dict[str, float]:
+    """How well the atoms themselves are known: `reference_frames` independent ones, and `reference_floor`, the divergence that comes of it.
+
+    Args:
+        reference: Frames in the order of time, (f, b, 3), nm.
+        beads: What they are.
+    """
+    found = [turn.surface(reference) for turn in turns(beads)] if len(reference) >= FEWEST else []
+    if not found:
+        return {}
+    worth, surface = min(((surface.independent(), surface) for surface in found), key=lambda one: one[0])
+    return {"reference_frames": worth, "reference_floor": js_floor(surface.probabilities, worth)}
 
 
 def curves_of(known: dict[tuple[int, int], tuple[float, float]]) -> Arrays:
@@ -146,7 +160,7 @@ def surfaces(arrays: Mapping[str, NDArray[np.generic]], row: int, turn: Turn, te
         maps.append(_map("Difference", difference, turn, centred=True, note=note))
     if not maps:
         return None
-    return replace(maps[0], title=f"Surfaces, {name}", note=maps[-1].note, beside=tuple(maps[1:]))
+    return replace(maps[0], note=maps[-1].note, beside=tuple(maps[1:]))
 
 
 def _heat(title: str, shares: Floats, temperature: float, turn: Turn) -> Heat:

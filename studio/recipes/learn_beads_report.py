@@ -71,6 +71,12 @@ class _Seen:
         copies, aside = self.values.get("replicas", 0.0), self.values.get("set_aside", 0.0)
         if aside and aside > FEW * copies:
             yield f"{aside:.0f} of {copies:.0f} replicas left physics and are not counted: the model does not hold its beads everywhere."
+        floor, limit = self.values.get("reference_floor", 0.0), self.values.get("js_limit", np.inf)
+        if floor > limit:
+            yield (
+                f"{self.values['reference_ns']:g} ns of all atoms are worth {self.values['reference_frames']:.0f} independent frames: two such trajectories "
+                f"would be {floor:.2f} apart from the truth. A model that fails may be better than this comparison; ask for a longer one."
+            )
         if self.card is None and self.verdict is not None:
             yield "The comparison grows while the study is at work: neither the model nor the trajectory of all atoms is finished."
 

@@ -29,7 +29,7 @@ from studio.io import store
 from studio.parts import Part, keep, kept, key_of
 from studio.recipes.acquisition import Ground, drawn, pulled
 from studio.recipes.base import OnFrame
-from studio.recipes.bead_maps import curves_of, keep_reference, maps_of, numbers_of
+from studio.recipes.bead_maps import curves_of, keep_reference, known_to, maps_of, numbers_of
 from studio.recipes.learning_plan import Plan, Told
 from studio.recipes.let_go import Trial, let_go, without_network
 from studio.recipes.unbiased import Unbiased
@@ -282,6 +282,7 @@ class Course:
         if told.errors:
             values["label_error_kj_mol_nm"] = float(np.sqrt(np.mean(np.square(told.errors))))
         verdict = told.verdict or (self._judged(told.frames) if len(told.frames) else None)
+        values |= known_to(reference, self.beads)
         values |= numbers_of(verdict) | ({"passed": float(BeadCard.model_validate_json(told.card).passed)} if told.card else {})
         arrays: dict[str, NDArray[np.generic]] = {
             "label_errors_kj_mol_nm": np.array(told.errors), "now_nm": told.now, "rounds": np.array(told.rounds, dtype=np.float64).reshape(-1, 4),
