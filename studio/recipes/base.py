@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     """
 
     resumes: ClassVar[bool] = False
-    """True for a recipe that is `Resumable`."""
+    """True for a recipe that is `Resumable`; see `studio.recipes.lasting.Lasting`."""
     study: ClassVar[Study | None] = None
     """How people are offered it; not at all where there is none."""
 

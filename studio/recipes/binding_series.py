@@ -2,8 +2,7 @@
 
 import csv
 import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -11,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from studio.errors import StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.files import write_whole
+from studio.recipes.base import Study
 from studio.recipes.crew import Crew
 from studio.recipes.endpoint import EndPointPose
 from studio.recipes.interaction import Interaction
+from studio.recipes.lasting import Lasting
 from studio.recipes.ligands import Complex, Done, Task, all_of, check_some, complexes, failures, folder_of
 from studio.recipes.strain_series import Records, Series
-from studio.recorder import RECIPE
+from studio.recipes.work import Watch
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Structure
 from studio.system import FromFile
 from studio.units import Nanometer
@@ -39,7 +37,7 @@ def _file(value: object) -> object:
     return FromFile(path=value) if isinstance(value, str) and value else value or None
 
 
-class _Many(Recipe):
+class _Many(Lasting):
     """What the recipes of this file share.
 
     Args:
@@ -47,9 +45,13 @@ class _Many(Recipe):
         protein: What they bind to, where the source does not say.
         ph: Protonation of what files left out.
         crew: Who works on it; the numbers do not depend on that.
+
+    All ligands are done, in their order: `values` counts ligands and those that failed; `arrays` has names (l,), places_in_series (l,) and
+    measured_dG_kcal_mol (l,). What failed or is not there is not a number. A folder also gets the numbers as energies.csv.
     """
 
-    resumes: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]]
+    """Names of the values that each ligand brings."""
 
     source: Annotated[Records | Series, Field(discriminator="kind")]
     protein: Annotated[FromFile | None, BeforeValidator(_file)] = Field(default=None, title="Protein file", description=_PROTEIN)
@@ -76,6 +78,27 @@ class _Many(Recipe):
         ligands = complexes(self.source, self.protein, self.ph)
         return [Task(index, each.name, self.single(each), each.files, each.affinity, folder_of(folder, index)) for index, each in enumerate(ligands)]
 
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure all ligands, in their order; one that cannot be done is a note."""
+
+        def after(done: list[Done]) -> None:
+            if folder:
+                write_whole(folder / TABLE, table(done, self.columns).encode())
+
+        done, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
+        check_some(done)
+        values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
+        provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
+        return Result({}, values, _common(done) | self.gathered(done), provenance, (*failures(done), *told))
+
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Numbers of all ligands by name.
+
+        Args:
+            done: In their order.
+        """
+        return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in self.columns}
+
 
 class InteractionSeries(_Many):
     """Interaction energies of many ligands, by residue.
@@ -83,8 +106,11 @@ class InteractionSeries(_Many):
     Args:
         relax: Take clashes out of the poses first.
         reach: Residues that come this close to a ligand are asked, nm.
+
+    `arrays` has besides rows (r,): all residues that come near one of the ligands, residues_kcal_mol (l, r), each of `TOTALS` (l,), and hydrogen_bonds (l,).
     """
 
+    columns: ClassVar[tuple[str, ...]] = TOTALS
     study: ClassVar[Study | None] = Study(
         "Interactions of a series", "Which residues tell the ligands of a series apart: a map of residues and ligands, by MM. Some seconds a ligand.", "series"
     )
@@ -102,25 +128,13 @@ class InteractionSeries(_Many):
         """
         return Interaction(system=ligand.system, receptor=ligand.receptor, relax=self.relax, potentials=(), reach=self.reach)
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure all ligands, in their order.
-
-        `arrays` has names (l,), rows (r,): all residues that come near one of them, residues_kcal_mol (l, r), each of `TOTALS` (l,),
-        hydrogen_bonds (l,), places_in_series (l,) and measured_dG_kcal_mol (l,); not a number for what failed or is not there.
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Totals and residues of all ligands.
 
         Args:
-            structure: Not used: the source has many.
-            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished ligands are kept, and found again.
+            done: In their order.
         """
-        return _run(self, _residues, TOTALS, on_frame, progress, folder=folder)
+        return super().gathered(done) | _residues(done)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues and ligands as a map.
@@ -141,8 +155,11 @@ class EndPointSeries(_Many):
         solvent: Generalised Born model.
         reach: Protein within this distance of a ligand is kept, nm.
         potential: Registered name of the potential that gives the ligands' strain; empty for none.
+
+    `arrays` has besides each of `COLUMNS` (l,) and ligand_charge_e (l,).
     """
 
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
     study: ClassVar[Study | None] = Study(
         "End-point ranking of a series",
         "MM/GBSA of each ligand's relaxed pose, with its strain, and against experiment where that is known: a quick ranking. Half a minute a ligand.",
@@ -163,22 +180,13 @@ class EndPointSeries(_Many):
         """
         return EndPointPose(system=ligand.system, receptor=ligand.receptor, solvent=self.solvent, reach=self.reach, potential=self.potential)
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure all ligands; `arrays` has them in the order of the series: names, each of `COLUMNS`, ligand_charge_e, and measured_dG_kcal_mol.
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Energies and charges of all ligands.
 
         Args:
-            structure: Not used: the source has many.
-            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished ligands are kept, and found again.
+            done: In their order.
         """
-        return _run(self, _energies, COLUMNS, on_frame, progress, folder=folder)
+        return super().gathered(done) | {"ligand_charge_e": np.array([each.result.values.get("ligand_charge_e", np.nan) for each in done])}
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: the ranking, against experiment, and what separates the ligands.
@@ -192,39 +200,10 @@ class EndPointSeries(_Many):
         return ranking_report(self, result)
 
 
-Gather = Callable[[Sequence[Done]], dict[str, NDArray[np.generic]]]
-
-
-def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, *, folder: Path | None) -> Result:
-    data = json.loads(recipe.to_json())
-
-    def after(done: list[Done]) -> None:
-        if folder:
-            write_whole(folder / TABLE, table(done, columns).encode())
-
-    try:
-        tasks = recipe.tasks(folder)
-        if folder:
-            with storage(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
-        done, told = all_of(tasks, recipe.crew, on_frame, progress, after)
-        check_some(done)
-    except StudioError as problem:
-        return Result(data, provenance=versions(), failure=Failure.from_error(problem))
-    values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
-    provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-    return Result(data, values, _common(done) | gather(done), provenance, (*failures(done), *told))
-
-
 def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
     measured = [np.nan if each.task.affinity is None else each.task.affinity for each in done]
     names, places = np.array([each.task.name for each in done], dtype=np.str_), np.array([each.task.index for each in done], dtype=np.int64)
     return {"names": names, "places_in_series": places, "measured_dG_kcal_mol": np.array(measured)}
-
-
-def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-    return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in (*COLUMNS, "ligand_charge_e")}
 
 
 def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
@@ -239,8 +218,7 @@ def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
             own = dict(zip(map(str, each.result.arrays["rows"]), parts.sum(axis=1), strict=True))
             energies[index] = [own.get(row, np.nan) for row in rows]
             bonds[index] = len(each.result.arrays["hydrogen_bonds"])
-    totals = {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in TOTALS}
-    return totals | {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}
+    return {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}
 
 
 def table(done: Sequence[Done], columns: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ class Work(Settings, Protocol):
     """A recipe for one ligand."""
 
     def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None) -> Result:
-        """Do it; see `studio.recipes.base.Resumable`."""
+        """Do it; see `studio.recipes.lasting.Lasting`."""
         ...
 
 

@@ -24,12 +24,13 @@ from studio.hybrid.view import Progress
 from studio.inputs import with_relative_paths
 from studio.io import contents
 from studio.io.targets import target
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.base import OnFrame, Study
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Trade, spread
+from studio.recipes.lasting import Lasting
 from studio.recipes.series_report import series_report
 from studio.recipes.strain import Potentials, Strain
-from studio.recorder import RECIPE
+from studio.recipes.work import Watch
 from studio.report import Report
 from studio.result import Failure, Result, versions
 from studio.strain import StrainProtocol
@@ -221,7 +222,7 @@ TRADE = Trade(measure, kept, keep, lost)
 """How one ligand is done, for `farm.spread`."""
 
 
-class StrainSeries(Recipe):
+class StrainSeries(Lasting):
     """Strain of many ligands in their poses.
 
     Args:
@@ -230,9 +231,11 @@ class StrainSeries(Recipe):
         protocol: How strain is measured.
         ph: Protonation of what a file left out.
         crew: Who works on it; the numbers do not depend on that.
+
+    `arrays` has `names`, the least strained first, and for each strain_kcal_mol (ligands, potentials); `potentials` names the columns, spread_kcal_mol is
+    that of an ensemble's members; what failed has no number, comes last, and says why in `failures`. A folder also gets the table as strains.csv.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Strain of a series",
         "Which of these ligands pay most for their poses, by several methods, ranked. Half a minute or so for each ligand.",
@@ -279,42 +282,18 @@ class StrainSeries(Recipe):
             for index, (name, system, affinity) in enumerate(self.source.systems())
         ]
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure all ligands; `arrays` has `names`, the least strained first, and for each strain_kcal_mol (ligands, potentials).
-
-        `potentials` names the columns, spread_kcal_mol is that of an ensemble's members; what failed has no number, comes last, and says why
-        in `failures`. A folder also gets the table as strains.csv.
-
-        Args:
-            structure: Not used: the source has many.
-            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished ligands are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure all ligands, and rank them; one that cannot be done is a note."""
         rows: list[Row] = []
         harvest: Harvest = Harvest()
-        try:
-            tasks = self.tasks(folder)
+        tasks = self.tasks(folder)
+        for row in spread(TRADE, tasks, self.crew, on_frame=watch.on_frame, progress=watch.progress, harvest=harvest):
+            rows.append(row)
             if folder:
-                with storage(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
-                write_whole(folder / RECIPE, (self.to_json() + "\n").encode())
-            for row in spread(TRADE, tasks, self.crew, on_frame=on_frame, progress=progress, harvest=harvest):
-                rows.append(row)
-                if folder:
-                    write_whole(folder / TABLE, table(rows, self.potentials).encode())
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return self._result(recipe, rows, len(tasks), harvest.notes)
+                write_whole(folder / TABLE, table(rows, self.potentials).encode())
+        return self._result(rows, len(tasks), harvest.notes)
 
-    def _result(self, recipe: dict[str, object], rows: list[Row], wanted: int, told: list[str]) -> Result:
+    def _result(self, rows: list[Row], wanted: int, told: list[str]) -> Result:
         ranked = in_order(rows)
         failed = [row for row in ranked if row.failure]
         notes = [*(f"{row.name}: {row.failure}" for row in failed), *told]
@@ -323,7 +302,7 @@ class StrainSeries(Recipe):
         values = {"ligands": float(len(rows)), "failed": float(len(failed))}
         provenance = versions() | next((row.provenance for row in ranked if not row.failure), {})
         failure = Failure("StudioError", f"None of the {len(rows)} ligands could be done. The first: {notes[0]}") if rows and len(failed) == len(rows) else None
-        return Result(recipe, values, _columns(ranked, self.potentials), provenance, tuple(notes), failure)
+        return Result({}, values, _columns(ranked, self.potentials), provenance, tuple(notes), failure)
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
