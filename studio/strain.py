@@ -7,7 +7,7 @@ minimisation; must not know where the molecule came from, nor how several potent
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
@@ -24,14 +24,13 @@ from studio.internal import torsion_angles
 from studio.potentials.base import BoundPotential, Ensemble, Potential, evaluate_batch
 from studio.potentials.combine import BoundSum
 from studio.potentials.water import BoundInWater, in_water
+from studio.progress import Progress
 from studio.relax import Hold, OnStep, Relaxed, Twist, relax
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.timeseries import around
 from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
 
 Medium = Literal["gas", "water"]
-OnPhase = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 
 RUNGS = (0.0, 0.01, 0.02, 0.04, 0.08)
 """Tolerances by which the one that was asked for is approached, nm."""
@@ -181,7 +180,7 @@ def strained(
     ligand: Structure,
     shapes: Floats,
     protocol: StrainProtocol,
-    on_phase: OnPhase | None = None,
+    on_phase: Progress | None = None,
     *,
     fragments: Sequence[Fragment] = (),
 ) -> Strained:
@@ -228,7 +227,7 @@ def strained(
 class _Work:
     """The three minimisations of one potential, each telling how far it is."""
 
-    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: StrainProtocol, tell: OnPhase) -> None:
+    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: StrainProtocol, tell: Progress) -> None:
         self._bound, self._ligand, self._protocol, self._tell = bound, ligand, protocol, tell
 
     def pose(self) -> Relaxed:

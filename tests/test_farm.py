@@ -16,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from studio.errors import SettingsError, StorageError, WorkerError
-from studio.hybrid.view import Progress
 from studio.io import store
+from studio.progress import Progress
 from studio.recipes import ligands, strain_series
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew, beside, hired

@@ -24,8 +24,9 @@ from studio.hybrid.coupling import couple_fragments
 from studio.hybrid.view import View
 from studio.inputs import localised
 from studio.potentials.base import BoundPotential, Potential, evaluate_batch
+from studio.progress import Progress
 from studio.recipes.dynamics import SAFE, Dynamics
-from studio.recipes.work import OnPhase, Watch
+from studio.recipes.work import Watch
 from studio.recorder import RECIPE
 from studio.replay import Replay
 from studio.result import versions
@@ -78,7 +79,7 @@ class Leg:
         """Of the run, K."""
         return self.dynamics.temperature
 
-    def measure(self, folder: Path | None, watch: Watch, tell: OnPhase) -> None:
+    def measure(self, folder: Path | None, watch: Watch, tell: Progress) -> None:
         """Ask the network about the frames, then sample what is between the ends.
 
         Args:

@@ -21,11 +21,12 @@ from studio.forcefield.pocket import Capped
 from studio.partners import partners
 from studio.parts import Part, keep, kept, key_of
 from studio.potentials.base import Potential
+from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.interaction import complex_of
 from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.recorded import Frames, recorded
-from studio.recipes.work import OnPhase, Watch, going, share
+from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
@@ -231,7 +232,7 @@ class _Work:
     def _numbers(self) -> Integers:
         return np.zeros(1, dtype=np.int64) if self.single else self.source.numbers
 
-    def _strained(self, watch: OnPhase, places: Callable[[int], Floats]) -> None:
+    def _strained(self, watch: Progress, places: Callable[[int], Floats]) -> None:
         """Strain of the ligand in some frames; a potential that refuses is a note."""
         if not self.recipe.potential:
             self.notes.append("The ligand's strain is not in it.")
@@ -253,7 +254,7 @@ class _Work:
         self.strain[chosen] = part.arrays["strain"]
         self.notes += part.words["notes"]
 
-    def _relaxed(self, potential: Potential, poses: Floats, watch: OnPhase) -> Part:
+    def _relaxed(self, potential: Potential, poses: Floats, watch: Progress) -> Part:
         whole = self.source.pair.structure
         ligand = whole.take(self.source.pair.ligand)
         ligand = replace(ligand, box=None, droplet=None, fixed=np.zeros(len(ligand), dtype=np.bool_), positions=poses[0])

@@ -11,14 +11,14 @@ from studio import plugins
 from studio.cluster import cluster_energy, fragment_energies
 from studio.contacts import hydrogen_bonds
 from studio.errors import SettingsError, StoppedError, StudioError
-from studio.hybrid.view import Progress
 from studio.interaction import Nonbonded, row_distances, row_energies
 from studio.partners import Partners, partners
 from studio.parts import Part, keep, kept, key_of
 from studio.potentials.base import Potential
+from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.lasting import Lasting, keep_structure
-from studio.recipes.work import OnPhase, Watch, going, share
+from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
@@ -185,7 +185,7 @@ class _Work:
             return whole.positions
         return settled(self.pair, self.recipe.system.parametrise, going(self.watch, 0.05, 0.25, "Relaxing the pose"))
 
-    def _ask(self, name: str, watch: OnPhase) -> None:
+    def _ask(self, name: str, watch: Progress) -> None:
         """One potential about residues and cluster; what it refuses is a note."""
         try:
             potential: Potential = plugins.load("studio.potentials", name)()
@@ -201,7 +201,7 @@ class _Work:
         self.found[name] = part
         self.notes += part.words["notes"]
 
-    def _asked(self, potential: Potential, watch: OnPhase) -> Part:
+    def _asked(self, potential: Potential, watch: Progress) -> Part:
         rows = [self.pair.rows[index] for index in np.flatnonzero(self.near)]
         parametrise = self.recipe.system.parametrise
         energies = fragment_energies(

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from studio.errors import StudioError
 from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
 from studio.io import store
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.recipes.work import Watch
 from studio.recorder import RECIPE, STRUCTURE

@@ -9,12 +9,9 @@ import numpy as np
 
 from studio import plugins
 from studio.conformers import check_molecule
-from studio.errors import StoppedError, StudioError, UnsupportedError
-from studio.frame import Frame
-from studio.hybrid.view import Progress
-from studio.recipes.base import OnFrame
+from studio.errors import StudioError, UnsupportedError
+from studio.progress import Progress
 from studio.region import Region
-from studio.strain import OnPhase
 from studio.structure import Integers, Structure
 from studio.system import FromSmiles, FromTarget, System
 
@@ -96,43 +93,3 @@ def titled(name: str) -> str:
         return "MM" if name == "mm" else str(plugins.load("studio.potentials", name)().card.title)
     except StudioError:  # a result from elsewhere
         return name
-
-
-def watching(ligand: Structure, on_frame: OnFrame | None, progress: Progress) -> OnPhase:
-    """Tells the user, and ends the work when the user says so.
-
-    Args:
-        ligand: Shown meanwhile.
-        on_frame: Called with it; returns False to stop cleanly.
-        progress: Called with a fraction and a sentence.
-    """
-    frame = Frame(0, 0.0, ligand.positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
-
-    def watch(fraction: float, sentence: str) -> None:
-        if on_frame and on_frame(frame) is False:
-            raise StoppedError("Stopped before any potential had finished.")
-        progress(fraction, sentence)
-
-    return watch
-
-
-def share(watch: OnPhase, number: int, count: int) -> OnPhase:
-    """What one of several equal parts of the work tells, as part of the whole.
-
-    Args:
-        watch: Is told about the whole.
-        number: Of the part, counted from 0.
-        count: Of parts.
-    """
-    return lambda fraction, sentence: watch((number + fraction) / count, sentence)
-
-
-def part_of(progress: Progress | None, begin: float, end: float) -> Progress:
-    """Progress of a part of the work, as that of the whole.
-
-    Args:
-        progress: Of the whole, where somebody listens.
-        begin: Fraction at which the part begins.
-        end: And ends.
-    """
-    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)

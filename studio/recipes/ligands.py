@@ -15,8 +15,8 @@ from typing import Protocol
 from studio.errors import SettingsError, StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
-from studio.hybrid.view import Progress
 from studio.inputs import with_relative_paths
+from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread

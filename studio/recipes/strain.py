@@ -14,9 +14,9 @@ from studio import plugins
 from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
 from studio.fragments import Piece, pieces
-from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
 from studio.potentials.base import Potential
+from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.ligand import posed
@@ -25,7 +25,7 @@ from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
-from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
+from studio.strain import Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
 from studio.units import KJ_PER_KCAL
@@ -109,7 +109,7 @@ class _Parts:
     def __post_init__(self) -> None:
         self._pieces = pieces(self.ligand)
 
-    def measure(self, watch: OnPhase) -> None:
+    def measure(self, watch: Progress) -> None:
         """Ask one potential after the other; go on where one refuses.
 
         Raises:
@@ -126,12 +126,12 @@ class _Parts:
         if not self.found:
             raise self.problems[0]
 
-    def _shapes(self, watch: OnPhase) -> Floats:
+    def _shapes(self, watch: Progress) -> Floats:
         chosen = self.recipe.protocol
         watch(0.0, f"Making {chosen.conformers} shapes")
         return conformers(self.ligand, chosen.conformers, chosen.seed) if chosen.conformers else np.zeros((0, len(self.ligand), 3))
 
-    def _ask(self, name: str, shapes: Floats, watch: OnPhase) -> None:
+    def _ask(self, name: str, shapes: Floats, watch: Progress) -> None:
         try:
             potential: Potential = plugins.load("studio.potentials", name)()
             path, key = self.folder / f"strain-{name}.npz" if self.folder else None, self._key(potential)

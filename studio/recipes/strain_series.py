@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.errors import PluginError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
-from studio.hybrid.view import Progress
 from studio.inputs import with_relative_paths
 from studio.io import contents
 from studio.io.targets import target
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Study
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Trade, spread

@@ -17,6 +17,7 @@ from studio.internal import torsion_angles
 from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.profiles import agreement, at, barrier, ends, minima
+from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.ligand import posed
@@ -27,7 +28,6 @@ from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
-from studio.strain import OnPhase
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
 from studio.torsions import Scanned, ScanProtocol, scanned
@@ -157,7 +157,7 @@ class _Scans:
         molecule, torsion = around(self.ligand, torsions[0])
         return molecule, torsion[None]
 
-    def measure(self, watch: OnPhase) -> None:
+    def measure(self, watch: Progress) -> None:
         """One bond and potential after the other; go on where one refuses.
 
         Raises:
@@ -180,7 +180,7 @@ class _Scans:
         """The molecule to which atoms and shapes belong: the fragment, where there is just one."""
         return self.subjects[0][0] if len(self.subjects) == 1 else self.ligand
 
-    def _ask(self, bond: int, name: str, watch: OnPhase) -> None:
+    def _ask(self, bond: int, name: str, watch: Progress) -> None:
         molecule, torsions = self.subjects[bond]
 
         def tell(fraction: float, sentence: str) -> None:

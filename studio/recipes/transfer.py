@@ -16,8 +16,9 @@ from pydantic import Field, model_validator
 from studio.errors import StoppedError
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
-from studio.hybrid.view import MLFragment, Progress, View
+from studio.hybrid.view import MLFragment, View
 from studio.ladder import Ladder, key_of
+from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.lasting import Lasting, keep_structure

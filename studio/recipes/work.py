@@ -9,12 +9,9 @@ import numpy as np
 
 from studio.errors import StoppedError
 from studio.frame import Frame
-from studio.hybrid.view import Progress
+from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.structure import Floats
-
-OnPhase = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 
 
 class Watch:
@@ -50,7 +47,7 @@ class Watch:
             self.progress(fraction, sentence)
 
 
-def share(watch: OnPhase, begin: float, end: float) -> OnPhase:
+def share(watch: Progress, begin: float, end: float) -> Progress:
     """Progress of a part of the work, as that of the whole.
 
     Args:
@@ -61,7 +58,7 @@ def share(watch: OnPhase, begin: float, end: float) -> OnPhase:
     return lambda fraction, sentence: watch(begin + (end - begin) * fraction, sentence)
 
 
-def going(watch: OnPhase, begin: float, end: float, sentence: str, usual: int = 100) -> Callable[[int], bool]:
+def going(watch: Progress, begin: float, end: float, sentence: str, usual: int = 100) -> Callable[[int], bool]:
     """Turns a count of iterations into progress, and a stop into False.
 
     Args:
