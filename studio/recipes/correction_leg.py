@@ -3,26 +3,23 @@
 Knows recordings, dynamics and brackets; must not know what several legs are for.
 """
 
-import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
-from studio import plugins
+from studio import parts, plugins
 from studio.correction import Brackets, Windows, doubt_of, one_sided
 from studio.errors import SettingsError, StructureError, UnsupportedError
-from studio.files import write_whole
 from studio.frame import Frame
 from studio.hybrid.boundary import Part, cap
 from studio.hybrid.coupling import couple_fragments
 from studio.hybrid.view import View
 from studio.inputs import localised
+from studio.parts import keep, kept, key_of
 from studio.potentials.base import BoundPotential, Potential, evaluate_batch
 from studio.progress import Progress
 from studio.recipes.dynamics import SAFE, Dynamics
@@ -152,9 +149,9 @@ class Leg:
         begin = 0.05 + 0.95 * index / count
         drive, start = self._drive(index, lam), self._start(index)
         path, key = folder / f"{self.name}-{lam:g}.npz" if folder else None, _key(drive, start, self.provenance, self.recipe.picoseconds)
-        known = _kept(path, key) if path else None
+        known = kept(path, key)
         if known is not None:
-            return known
+            return known.arrays["brackets"], known.arrays["places"].astype(np.float64)
         sentence = f"Window {index + 1} of {count} (lambda {lam:g})"
         self._tell(begin, sentence)
 
@@ -165,8 +162,7 @@ class Leg:
         positions, boxes = _sampled(self._simulation(drive, start), self.recipe.picoseconds, self.part, look)
         found = brackets(positions, boxes if self.structure.box is not None else None, lambda _done: self._tell(begin + 0.95 / count, sentence))
         whole = self._whole(positions, boxes if self.structure.box is not None else None)
-        if path:
-            _keep(path, key, found, whole)
+        keep(path, key, parts.Part({"brackets": found, "places": whole.astype(np.float32)}, {}))
         return found, whole
 
     def _drive(self, index: int, lam: float) -> Dynamics:
@@ -259,26 +255,5 @@ def _blur(potential: BoundPotential, part: Part, places: Floats) -> float:
 
 def _key(drive: Dynamics, start: Structure, provenance: dict[str, str], picoseconds: float) -> str:
     """A hash of all that a window depends on."""
-    parts = (
-        drive.to_json(),
-        start.key,
-        f"{picoseconds:g}",
-        json.dumps(provenance, sort_keys=True),
-        *(f"{name} {version}" for name, version in versions().items()),
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _keep(path: Path, key: str, brackets: Floats, places: Floats) -> None:
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, key=np.array(key), brackets=brackets, places=places.astype(np.float32))
-    write_whole(path, content.getvalue())
-
-
-def _kept(path: Path, key: str) -> tuple[Floats, Floats] | None:
-    """A window that was finished with the same settings and versions, or none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return (file["brackets"], file["places"].astype(np.float64)) if str(file["key"]) == key else None
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        return None
+    found = json.dumps(provenance, sort_keys=True)
+    return key_of(drive.to_json(), start.key, f"{picoseconds:g}", found, *(f"{name} {version}" for name, version in versions().items()))

@@ -1,6 +1,5 @@
 """Strain: how much energy a ligand pays for its pose, by several potentials, and where in the molecule."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
 from studio.fragments import Piece, pieces
 from studio.internal import torsion_angles
+from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.progress import Progress
 from studio.recipes.base import Study
@@ -148,8 +148,8 @@ class _Parts:
 
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""
-        parts = (self.ligand.key, potential.card.name, repr(potential), self.recipe.protocol.model_dump_json(), *(f"{k} {v}" for k, v in versions().items()))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        settings = self.recipe.protocol.model_dump_json()
+        return key_of(self.ligand.key, potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

@@ -17,7 +17,8 @@ from studio.errors import StoppedError
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
 from studio.hybrid.view import MLFragment, View
-from studio.ladder import Ladder, key_of
+from studio.ladder import Ladder
+from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.dynamics import Dynamics
