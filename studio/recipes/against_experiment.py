@@ -14,7 +14,7 @@ from studio.recipes.base import Study
 from studio.recipes.experiment_report import ATOMS, NULL, OURS, WEIGHT, report
 from studio.recipes.lasting import Lasting
 from studio.recipes.predictions import Predictions, predictions
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import AnySeries, Series
 from studio.recipes.work import Watch
 from studio.report import Report
 from studio.result import Result, versions
@@ -52,7 +52,7 @@ class AgainstExperiment(Lasting):
 
     kind: Literal["against_experiment"] = "against_experiment"
     version: Literal[1] = 1
-    source: Annotated[Records | Series, Field(discriminator="kind")]
+    source: AnySeries
     predictions: Annotated[
         str,
         Field(

@@ -1,7 +1,5 @@
 """Series: interactions and end-point binding energies of many ligands in one protein, each ligand by itself."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -10,17 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from studio.files import write_whole
 from studio.recipes.base import Study
-from studio.recipes.crew import Crew
 from studio.recipes.endpoint import EndPointPose
 from studio.recipes.interaction import Interaction
-from studio.recipes.lasting import Lasting
-from studio.recipes.ligands import Complex, Done, Task, all_of, check_some, complexes, failures, folder_of
-from studio.recipes.strain_series import Records, Series
-from studio.recipes.work import Watch
+from studio.recipes.ligands import Done, LigandSeries, Task, folder_of
+from studio.recipes.series import Acidity, Complex, complexes
 from studio.report import Report
-from studio.result import Result, versions
+from studio.result import Result
 from studio.structure import Structure
 from studio.system import FromFile
 from studio.units import Nanometer
@@ -37,7 +31,7 @@ def _file(value: object) -> object:
     return FromFile(path=value) if isinstance(value, str) and value else value or None
 
 
-class _Many(Lasting):
+class _InProtein(LigandSeries):
     """What the recipes of this file share.
 
     Args:
@@ -45,18 +39,12 @@ class _Many(Lasting):
         protein: What they bind to, where the source does not say.
         ph: Protonation of what files left out.
         crew: Who works on it; the numbers do not depend on that.
-
-    All ligands are done, in their order: `values` counts ligands and those that failed; `arrays` has names (l,), places_in_series (l,) and
-    measured_dG_kcal_mol (l,). What failed or is not there is not a number. A folder also gets the numbers as energies.csv.
     """
 
-    columns: ClassVar[tuple[str, ...]]
-    """Names of the values that each ligand brings."""
+    table_name: ClassVar[str] = TABLE
 
-    source: Annotated[Records | Series, Field(discriminator="kind")]
     protein: Annotated[FromFile | None, BeforeValidator(_file)] = Field(default=None, title="Protein file", description=_PROTEIN)
-    ph: Annotated[float, Field(ge=0.0, le=14.0, title="pH", description="Decides on protonation where a file leaves hydrogens out.")] = 7.4
-    crew: Crew = Crew()
+    ph: Acidity = 7.4
 
     def single(self, ligand: Complex) -> Interaction | EndPointPose:
         """The recipe for one ligand.
@@ -78,29 +66,8 @@ class _Many(Lasting):
         ligands = complexes(self.source, self.protein, self.ph)
         return [Task(index, each.name, self.single(each), each.files, each.affinity, folder_of(folder, index)) for index, each in enumerate(ligands)]
 
-    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
-        """Measure all ligands, in their order; one that cannot be done is a note."""
 
-        def after(done: list[Done]) -> None:
-            if folder:
-                write_whole(folder / TABLE, table(done, self.columns).encode())
-
-        done, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
-        check_some(done)
-        values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
-        provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-        return Result({}, values, _common(done) | self.gathered(done), provenance, (*failures(done), *told))
-
-    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-        """Numbers of all ligands by name.
-
-        Args:
-            done: In their order.
-        """
-        return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in self.columns}
-
-
-class InteractionSeries(_Many):
+class InteractionSeries(_InProtein):
     """Interaction energies of many ligands, by residue.
 
     Args:
@@ -110,7 +77,6 @@ class InteractionSeries(_Many):
     `arrays` has besides rows (r,): all residues that come near one of the ligands, residues_kcal_mol (l, r), each of `TOTALS` (l,), and hydrogen_bonds (l,).
     """
 
-    columns: ClassVar[tuple[str, ...]] = TOTALS
     study: ClassVar[Study | None] = Study(
         "Interactions of a series", "Which residues tell the ligands of a series apart: a map of residues and ligands, by MM. Some seconds a ligand.", "series"
     )
@@ -128,13 +94,18 @@ class InteractionSeries(_Many):
         """
         return Interaction(system=ligand.system, receptor=ligand.receptor, relax=self.relax, potentials=(), reach=self.reach)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """MM as a whole, and its parts."""
+        return TOTALS
+
     def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
         """Totals and residues of all ligands.
 
         Args:
             done: In their order.
         """
-        return super().gathered(done) | _residues(done)
+        return {name: np.array([each.value(name) for each in done]) for name in TOTALS} | _residues(done)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues and ligands as a map.
@@ -148,7 +119,7 @@ class InteractionSeries(_Many):
         return interactions_report(self, result)
 
 
-class EndPointSeries(_Many):
+class EndPointSeries(_InProtein):
     """MM/GBSA of many ligands, one relaxed pose each, ranked.
 
     Args:
@@ -159,7 +130,6 @@ class EndPointSeries(_Many):
     `arrays` has besides each of `COLUMNS` (l,) and ligand_charge_e (l,).
     """
 
-    columns: ClassVar[tuple[str, ...]] = COLUMNS
     study: ClassVar[Study | None] = Study(
         "End-point ranking of a series",
         "MM/GBSA of each ligand's relaxed pose, with its strain, and against experiment where that is known: a quick ranking. Half a minute a ligand.",
@@ -180,13 +150,18 @@ class EndPointSeries(_Many):
         """
         return EndPointPose(system=ligand.system, receptor=ligand.receptor, solvent=self.solvent, reach=self.reach, potential=self.potential)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The energy, and its parts."""
+        return COLUMNS
+
     def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
         """Energies and charges of all ligands.
 
         Args:
             done: In their order.
         """
-        return super().gathered(done) | {"ligand_charge_e": np.array([each.result.values.get("ligand_charge_e", np.nan) for each in done])}
+        return {name: np.array([each.value(name) for each in done]) for name in (*COLUMNS, "ligand_charge_e")}
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: the ranking, against experiment, and what separates the ligands.
@@ -198,12 +173,6 @@ class EndPointSeries(_Many):
         from studio.recipes.binding_series_report import ranking_report
 
         return ranking_report(self, result)
-
-
-def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-    measured = [np.nan if each.task.affinity is None else each.task.affinity for each in done]
-    names, places = np.array([each.task.name for each in done], dtype=np.str_), np.array([each.task.index for each in done], dtype=np.int64)
-    return {"names": names, "places_in_series": places, "measured_dG_kcal_mol": np.array(measured)}
 
 
 def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
@@ -219,21 +188,3 @@ def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
             energies[index] = [own.get(row, np.nan) for row in rows]
             bonds[index] = len(each.result.arrays["hydrogen_bonds"])
     return {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}
-
-
-def table(done: Sequence[Done], columns: Sequence[str]) -> str:
-    """All ligands as CSV; energies in kcal/mol.
-
-    Args:
-        done: In any order.
-        columns: Names among the values of their results.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "index", *columns, "measured_dG_kcal_mol", "failure", "notes"])
-    for each in done:
-        numbers = [f"{each.result.values[column]:.3f}" if column in each.result.values else "" for column in columns]
-        affinity = "" if each.task.affinity is None else f"{each.task.affinity:.2f}"
-        failure = each.result.failure.message if each.result.failure else ""
-        writer.writerow([each.task.name, each.task.index, *numbers, affinity, failure, " ".join(each.result.notes)])
-    return text.getvalue()
