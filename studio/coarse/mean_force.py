@@ -8,7 +8,7 @@ label is worth hundreds of instantaneous forces. Knows mappings, systems and wha
 know what learns from the labels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from studio.coarse.mapping import Mapping
 from studio.coarse.spread import Ask, Shelf, spread
 from studio.errors import SimulationError
 from studio.parts import key_of
+from studio.progress import Progress
 from studio.structure import Floats, Structure
 from studio.system import System
 from studio.thermostat import Thermostat, make_context
@@ -31,10 +32,8 @@ from studio.thermostat import Thermostat, make_context
 if TYPE_CHECKING:
     import openmm
 
-__all__ = ["Reference", "Sampling", "Tell", "configurations", "mean_forces", "nobody", "optimised_map"]
+__all__ = ["Reference", "Sampling", "configurations", "mean_forces", "nobody", "optimised_map"]
 
-Tell = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 WARM_UP = 5.0
 """Before the first configuration at each temperature, ps."""
 CALM = 1.0
@@ -85,7 +84,7 @@ def configurations(
     mapping: Mapping,
     sampling: Sampling,
     *,
-    tell: Tell = nobody,
+    tell: Progress = nobody,
     folder: Path | None = None,
 ) -> tuple[Floats, Floats]:
     """Atoms as they lie at the temperatures, in mixed order; and forces on them at the lowest one, for the optimised map.
@@ -214,7 +213,7 @@ def mean_forces(
     *,
     atoms: Floats,
     bead_map: Floats,
-    tell: Tell = nobody,
+    tell: Progress = nobody,
     folder: Path | None = None,
 ) -> Iterator[tuple[int, Label]]:
     """The mean force on the beads at each configuration, as they come: first those that were kept, then in no order.
