@@ -198,7 +198,6 @@ class _Round:
     """Configurations to be labelled by one process: their indices and atoms, (m, n, 3); C."""
 
     ground: _Ground
-    number: int
     indices: tuple[int, ...]
     atoms: Floats
     bead_map: Floats
@@ -245,11 +244,10 @@ def mean_forces(
     def ask() -> None:
         tell(away / len(atoms), f"Mean force {away} of {len(atoms)}")
 
-    rounds = [
-        _Round(ground, number, tuple(left[number :: sampling.workers]), atoms[left[number :: sampling.workers]], bead_map) for number in range(sampling.workers)
-    ]
+    portions = [left[number :: sampling.workers] for number in range(min(sampling.workers, len(left)))]
+    rounds = [_Round(ground, tuple(portion), atoms[portion], bead_map) for portion in portions]
     try:
-        for index, label in spread(_measured, [one for one in rounds if one.indices], sampling.workers, ask):
+        for index, label in spread(_measured, rounds, sampling.workers, ask):
             away += 1
             if label is not None:
                 shelf.add(index, label)
@@ -261,7 +259,7 @@ def mean_forces(
 def _measured(share: _Round, ask: Ask) -> Iterator[tuple[int, Label | None]]:
     """Label after label, by one Context; none for a configuration that leaves physics."""
     ground = share.ground
-    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.number)
+    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.indices[0])
     for index, atoms in zip(share.indices, share.atoms, strict=True):
         try:
             yield index, held.label(atoms, ground.sampling.seed + index, ask)
