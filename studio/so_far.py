@@ -5,6 +5,7 @@ there. Knows results and files; must not know recipes, nor who looks.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -33,14 +34,14 @@ class SoFar:
     """
 
     def __init__(self, folder: Path | None, recipe: str) -> None:
-        self._path, self._key = folder / FILE if folder else None, key_of(recipe)
+        self._path, self._key, self._recipe = folder / FILE if folder else None, key_of(recipe), recipe
         self._next = 0.0
 
     def tell(self, make: Make) -> None:
         """Keep what `make` gives, unless something was kept a moment ago.
 
         Args:
-            make: The result so far; not called where nothing is kept.
+            make: The result so far, whose `recipe` need not be filled in; not called where nothing is kept.
         """
         if monotonic() >= self._next:
             self.tell_now(make)
@@ -57,7 +58,7 @@ class SoFar:
         result = make()
         if not result.ok:
             return
-        words = {"recipe": dict(result.recipe), "values": dict(result.values), "provenance": dict(result.provenance), "notes": list(result.notes)}
+        words = {"recipe": json.loads(self._recipe), "values": dict(result.values), "provenance": dict(result.provenance), "notes": list(result.notes)}
         with contextlib.suppress(StorageError):
             keep(self._path, self._key, Part(result.arrays, words))
         self._next = monotonic() + max(SECONDS, (monotonic() - begun) / SHARE)

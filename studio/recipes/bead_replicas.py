@@ -1,6 +1,5 @@
 """Bead replicas: hundreds of copies of one learned model at once - where they go, how they spread over the surface, how warm they are."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -15,17 +14,18 @@ from studio.coarse.card import BeadCard
 from studio.coarse.learned_beads import Learned
 from studio.coarse.mapping import map_protein
 from studio.coarse.parts import chosen
-from studio.errors import StoppedError, StudioError, UnsupportedError
+from studio.errors import UnsupportedError
 from studio.frame import Frame
-from studio.hybrid.view import Progress
 from studio.parts import Part, keep, kept, key_of
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.progress import Progress
+from studio.recipes.base import Study
 from studio.recipes.bead_maps import maps_of, of_atoms
 from studio.recipes.bead_replicas_report import report
-from studio.recipes.ligand import part_of
+from studio.recipes.lasting import Lasting
+from studio.recipes.work import Watch, share
 from studio.recorder import Recorder
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.so_far import SoFar
 from studio.structure import Floats, Structure
 from studio.system import System
@@ -38,10 +38,9 @@ CHECKPOINT = "replicas.npz"
 LOOKS = 20
 """Looks between two checkpoints: what a killed process loses at most."""
 PREPARING = 0.02
-STOPPED = "Stopped. What is finished is kept: run it again to go on."
 
 
-class BeadReplicaRun(Recipe):
+class BeadReplicaRun(Lasting):
     """Many copies of a learned model, moved together.
 
     Args:
@@ -56,9 +55,12 @@ class BeadReplicaRun(Recipe):
         friction: Of the thermostat, 1/ps.
         timestep: fs.
         seed: Of velocities and thermostat.
+
+    `values` has replicas, steps, set_aside, temperature_K with its standard error, steps_s (of all copies together) and, where the
+    model came with its reference, js; `arrays` has now_nm (copies, b, 3), the shares and basins of `bead_maps`, temperatures_K and
+    times_ps.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Replicas of a learned model",
         "Hundreds of copies of a learned model of this peptide move at once, and spread over its free-energy surface. About a minute.",
@@ -90,32 +92,11 @@ class BeadReplicaRun(Recipe):
             raise ValueError(f"shown is the number of a copy: expected 0 to {self.replicas - 1}, got {self.shown}")
         return self
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Move them; a folder also gets the trajectory of the copy that is shown, as that of any run.
-
-        `values` has replicas, steps, set_aside, temperature_K with its standard error, steps_s (of all copies together) and, where the
-        model came with its reference, js; `arrays` has now_nm (copies, b, 3), the shares and basins of `bead_maps`, temperatures_K and
-        times_ps.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with the copy that is shown; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where checkpoints are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            atoms = structure if structure is not None else self.system.prepare(part_of(progress, 0.0, PREPARING))
-            flock = _Flock(self, atoms, folder)
-            flock.go(on_frame, part_of(progress, PREPARING, 1.0))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Move them; a folder also gets the trajectory of the copy that is shown, as that of any run."""
+        atoms = structure if structure is not None else self.system.prepare(share(watch, 0.0, PREPARING))
+        flock = _Flock(self, atoms, folder)
+        flock.go(watch, share(watch, PREPARING, 1.0))
         return flock.result()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
@@ -171,8 +152,12 @@ class _Flock:
         if self.recorder is not None:
             self.recorder.trim(self.moving.step)
 
-    def go(self, on_frame: OnFrame | None, progress: Progress) -> None:
+    def go(self, watch: Watch, progress: Progress) -> None:
         """Until the last step.
+
+        Args:
+            watch: Is shown the copy.
+            progress: Is told how far it is.
 
         Raises:
             StoppedError: Somebody wanted that.
@@ -191,10 +176,9 @@ class _Flock:
                 self.recorder.record(frame)
             if len(self.looks) % LOOKS == 0:
                 self._keep()
-            progress(self.moving.step / chosen.steps, f"{chosen.replicas} replicas, step {self.moving.step:,} of {chosen.steps:,}")
             self.so_far.tell(self.result)
-            if on_frame and on_frame(frame) is False and self.moving.step < chosen.steps:
-                raise StoppedError(STOPPED)
+            watch.frame = frame
+            progress(self.moving.step / chosen.steps, f"{chosen.replicas} replicas, step {self.moving.step:,} of {chosen.steps:,}")
 
     def _frame(self) -> Frame:
         energies = {"potential": 0.0, "kinetic": 0.0}
@@ -226,7 +210,7 @@ class _Flock:
         arrays: dict[str, NDArray[np.generic]] = {"now_nm": self.looks[-1][alive] if self.looks else frames, "temperatures_K": temperatures}
         arrays |= {"times_ps": np.array(self.times)} | self.reference | maps_of(frames, frames[:0], self.beads, self.card.temperature)
         notes = (self.card.doubt,) if self.card.doubt else ()
-        return Result(json.loads(self.recipe.to_json()), values, arrays, versions() | _made_with(self.name, self.card), (*self.atoms.notes, *notes))
+        return Result({}, values, arrays, versions() | _made_with(self.name, self.card), (*self.atoms.notes, *notes))
 
 
 def _made_with(name: str, card: BeadCard) -> dict[str, str]:

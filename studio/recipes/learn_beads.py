@@ -4,7 +4,6 @@ Configurations -> mean forces -> prior and an ensemble of networks -> replicas -
 This file says what can be asked and what comes out; how it is done is in `learning`.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -15,18 +14,19 @@ from studio.coarse.card import CARD
 from studio.coarse.held import Sampling
 from studio.coarse.mapping import Scheme, map_protein
 from studio.coarse.training import Training
-from studio.errors import StudioError, UnsupportedError
-from studio.hybrid.view import Progress, View
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.errors import UnsupportedError
+from studio.hybrid.view import View
+from studio.recipes.base import Study
 from studio.recipes.dynamics import Dynamics
+from studio.recipes.lasting import Lasting
 from studio.recipes.learn_beads_report import report
 from studio.recipes.learning import Course
 from studio.recipes.learning_plan import Plan
 from studio.recipes.let_go import Trial
-from studio.recipes.ligand import part_of
+from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, KindIs
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result
 from studio.structure import Structure
 from studio.system import Implicit, System
 from studio.units import Kelvin
@@ -36,9 +36,10 @@ FEWEST_BEADS = 4
 MOST_ATOMS = 3000
 """Beyond that, hundreds of mean forces take days here."""
 PREPARING = 0.01
+"""Share of the work, guessed."""
 
 
-class LearnBeads(Recipe):
+class LearnBeads(Lasting):
     """A coarse model of a peptide, from nothing to a card with gates.
 
     Args:
@@ -62,9 +63,13 @@ class LearnBeads(Recipe):
         training: How networks are trained.
         trial: How the model is let go.
         seed: Of everything random.
+
+    `values` has labels, label_error_kj_mol_nm, held_out_error_kj_mol_nm, js, js_limit, fes_error_kcal_mol, passed (1 or 0),
+    reference_ns, replicas and set_aside. `arrays` has verdict and card as JSON text, beads_nm (copies, b, 3) where the replicas are,
+    losses and held_out (members, epochs), label_errors_kj_mol_nm, counts of the surfaces of the model and the reference, rounds
+    (labels, held-out error, divergence and its floor of each), and controls.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Learn a coarse model of this peptide",
         "A model of a few beads is learned from mean forces of the atoms, compared with them, and offered on the dial if it passes. "
@@ -113,33 +118,10 @@ class LearnBeads(Recipe):
     trial: Trial = Trial()
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Learn, judge, and put the model on the shelf if it passes; the model lies in `model` in the folder either way.
-
-        `values` has labels, label_error_kj_mol_nm, held_out_error_kj_mol_nm, js, js_limit, fes_error_kcal_mol, passed (1 or 0),
-        reference_ns, replicas and set_aside. `arrays` has verdict and card as JSON text, beads_nm (copies, b, 3) where the replicas are,
-        losses and held_out (members, epochs), label_errors_kj_mol_nm, counts of the surfaces of the model and the reference, rounds
-        (labels, held-out error, divergence and its floor of each), and controls.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with beads, as they lie in labels and then in a replica; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            atoms = structure if structure is not None else self.seen.prepare(part_of(progress, 0.0, PREPARING))
-            course = Course(self.plan(atoms), atoms, folder, on_frame, part_of(progress, PREPARING, 1.0))
-            return course.learn()
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Learn, judge, and put the model on the shelf if it passes; the model lies in `model` in the folder either way."""
+        atoms = structure if structure is not None else self.seen.prepare(share(watch, 0.0, PREPARING))
+        return Course(self.plan(atoms), atoms, folder, watch).learn()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """The verdict, surfaces beside each other, gates, basins, how it learned, its card."""

@@ -4,7 +4,6 @@ A trajectory of all atoms, which the model has to agree with, runs beside everyt
 broken off goes on behind the last of them. Knows labels, models and gates; must not know the recipe, nor how it is shown.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,18 +21,17 @@ from studio.coarse.mapping import atomic_masses
 from studio.coarse.mean_force import configurations, mean_forces, optimised_map
 from studio.coarse.training import Epoch
 from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
+from studio.files import storage
 from studio.frame import Frame
-from studio.hybrid.view import Progress
-from studio.io import store
 from studio.parts import Part, keep, kept, key_of
+from studio.progress import Progress
 from studio.recipes.acquisition import Ground, drawn, pulled
-from studio.recipes.base import OnFrame
 from studio.recipes.bead_maps import curves_of, keep_reference, known_to, maps_of, numbers_of
+from studio.recipes.lasting import keep_structure
 from studio.recipes.learning_plan import Plan, Told
 from studio.recipes.let_go import Trial, let_go, without_network
 from studio.recipes.unbiased import Unbiased
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch
 from studio.result import Result, versions
 from studio.so_far import SoFar
 from studio.structure import Floats, Structure
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from studio.coarse.learned import LearnedModel
 
 MODEL, LABELS = "model", "labels.npz"
-STOPPED = "Stopped. What is finished is kept: run it again to go on."
 PAUSE = 0.1
 """Between two looks at what somebody else does, s."""
 SHARES = {"configurations": 0.2, "labels": 0.45, "learning": 0.1, "comparison": 0.15, "controls": 0.1}
@@ -60,22 +57,17 @@ class Course:
         plan: What is learned.
         atoms: The prepared structure.
         folder: Where finished parts are kept and found.
-        on_frame: Called with beads; returns False to stop.
-        progress: Called with a fraction and a sentence.
+        watch: Is told how far it is, and shown beads.
     """
 
-    def __init__(self, plan: Plan, atoms: Structure, folder: Path | None, on_frame: OnFrame | None, progress: Progress) -> None:
-        self.plan, self.atoms, self.folder, self._on_frame, self._progress = plan, atoms, folder, on_frame, progress
+    def __init__(self, plan: Plan, atoms: Structure, folder: Path | None, watch: Watch) -> None:
+        self.plan, self.atoms, self.folder, self._watch = plan, atoms, folder, watch
         self.beads, self.told = plan.mapping.beads, Told()
         self._so_far, self._frame = SoFar(folder, plan.recipe), self._seen(plan.mapping.beads.positions)
-        if folder is not None:
-            with storage(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / RECIPE, (plan.recipe + "\n").encode())
-            store.save(self.beads, folder / STRUCTURE)
+        keep_structure(self.beads, folder)
         self.unbiased = Unbiased(plan.dynamics, atoms, plan.mapping, plan.reference_ns, folder)
 
-        self._pool = np.zeros((0, len(atoms), 3))
+        self._pool, self._far = np.zeros((0, len(atoms), 3)), 0.0
 
     def learn(self) -> Result:
         """Do all of it.
@@ -292,7 +284,7 @@ class Course:
         }  # fmt: skip
         arrays |= curves_of(told.curves) | maps_of(told.frames, reference, self.beads, plan.sampling.temperature)
         provenance = versions() | {"stage": told.stage, "forces": plan.by}
-        return Result(json.loads(plan.recipe), values, arrays, provenance, (*self.atoms.notes, *told.notes))
+        return Result({}, values, arrays, provenance, (*self.atoms.notes, *told.notes))
 
     def _judged(self, frames: Floats) -> Verdict | None:
         """How the model compares with what there is of the reference; none while there is too little."""
@@ -311,13 +303,11 @@ class Course:
 
     def _ask(self, fraction: float, sentence: str) -> None:
         """Tell, and end the work where somebody wants that."""
-        if self._on_frame and self._on_frame(self._frame) is False:
-            raise StoppedError(STOPPED)
+        self._far = max(self._far, fraction)
+        self.told.stage = sentence or self.told.stage
+        self._watch.frame = self._frame
+        self._watch(self._far, self.told.stage)
         self.unbiased.look()
-        if sentence:
-            self.told.stage = sentence
-        if fraction >= 0.0 and sentence:
-            self._progress(fraction, sentence)
         self._so_far.tell(self.result)
 
     def _part(self, begin: float, end: float) -> Progress:
