@@ -310,4 +310,5 @@ def _along_chain(coordinates: "Coordinates", seen: "Seen", jacobian: "Tensor") -
     rows += range(len(pairs), len(pairs) + len(triples))
     sines, cosines = seen.turns.T.unsqueeze(1).chunk(2, dim=2)
     turning = jacobian[:, :, -2 * turns : -turns or None] * cosines - jacobian[:, :, jacobian.shape[2] - turns :] * sines
-    return torch.linalg.pinv(torch.cat((jacobian[:, :, rows], turning), dim=2))
+    inverse: Tensor = torch.linalg.pinv(torch.cat((jacobian[:, :, rows], turning), dim=2))
+    return inverse
