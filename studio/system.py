@@ -4,7 +4,6 @@ The settings are data (JSON in, JSON out); `prepare` reads or embeds, solvates a
 system, and both remember their results on disk. Knows files and force fields; must not know potentials or simulations.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from studio import cache
 from studio.errors import PluginError, StructureError, UnsupportedError
 from studio.forcefield import ForceField, ImplicitModel, MMSystem, parametrise
 from studio.io.repairs import Note, Repairs
+from studio.progress import Progress
 from studio.sources import FromChains, FromExample, FromFile, FromSequence, FromSmiles, FromTarget, Source
 from studio.structure import Structure
 from studio.units import Nanometer
@@ -41,7 +41,6 @@ __all__ = [
     "relaxed",
 ]
 
-Progress = Callable[[float, str], None]
 """Is told how much is done (0 to 1) and what is going on, as a sentence."""
 
 RELAX_ITERATIONS = 200

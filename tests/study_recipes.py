@@ -13,7 +13,7 @@ from studio.files import write_whole
 from studio.frame import Frame
 from studio.io import store
 from studio.recipes.base import Recipe, Study
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import Records, Series
 from studio.recorder import STRUCTURE
 from studio.region import AnyRegion, Focus
 from studio.report import Bars, Group, Painted, Report, Shape, Table, Target

@@ -3,7 +3,6 @@
 Knows systems, regions and potentials by name; must not know how the model is moved.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,11 +18,11 @@ from studio.hybrid.coupling import Model, beads_only, couple_fragments, network_
 from studio.hybrid.embedding import Electrostatic, Polarisation
 from studio.hybrid.schedule import LADDER, Schedule
 from studio.potentials.base import BoundPotential, Device, Potential
+from studio.progress import Progress
 from studio.region import AnyRegion, Focus
 from studio.structure import Structure
 from studio.system import System
 
-Progress = Callable[[float, str], None]
 Resolution = Literal["nnp", "nnp/mm", "mm", "beads"]
 BeadModel = Annotated[GoModel | Calvados | Learned, Field(discriminator="kind")]
 """What beads feel."""
