@@ -51,7 +51,7 @@ def turned(positions: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def test_the_dial_goes_from_fine_to_coarse() -> None:
     names = [one.name for one in levels()]
-    assert names[:6] == ["nnp", "nnp/mm", "mm", "mm-implicit", "go-ca", "calvados2"]
+    assert names[:7] == ["nnp", "nnp/mm", "mm", "mm-implicit", "learned", "go-ca", "calvados2"]
     assert set(names) <= set(plugins.names("studio.levels"))
     assert [one.rank for one in levels()] == sorted(one.rank for one in levels())
 
@@ -65,7 +65,7 @@ def test_contract(name: str, box: Structure) -> None:
     assert one.meaning.endswith(".")
     limits = one.limits(LIGAND_IN_WATER, box, HOME.view)
     assert isinstance(limits, Limits)
-    assert limits.possible != (name in BEADS), "a ligand in water can be seen at every level of atoms, and holds no protein"
+    assert limits.possible != (name in (*BEADS, "learned")), "a ligand in water can be seen at every level of atoms, and holds no protein"
     assert limits.possible == (one.particles(box, HOME.view) > 0)
     assert not limits.blocking or limits.blocking.endswith(".")
     assert not limits.advice or limits.advice.endswith(".")
@@ -92,7 +92,7 @@ def test_contract_of_carrying(name: str, box: Structure) -> None:
         assert 0 < carried.atoms <= len(target)
 
 
-@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit", *BEADS])
+@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit", "learned", *BEADS])
 def test_a_recipe_knows_its_level(name: str) -> None:
     found = level_of(level(name).apply(HOME))
     assert found is not None
