@@ -20,12 +20,11 @@ from studio.errors import StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.inputs import with_relative_paths
-from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread
-from studio.recipes.lasting import Lasting
+from studio.recipes.lasting import Lasting, part_key
 from studio.recipes.series import AnySeries
 from studio.recipes.work import Watch
 from studio.result import Failure, Result, versions
@@ -67,7 +66,7 @@ class Task:
     def key(self) -> str:
         """A hash of all that the result depends on."""
         recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its files lie changes nothing
-        return key_of(recipe, self.files, *(f"{name} {version}" for name, version in versions().items()))
+        return part_key(recipe, self.files)
 
 
 @dataclass(frozen=True)
