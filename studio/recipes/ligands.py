@@ -264,9 +264,9 @@ class LigandSeries(Lasting):
         found, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
         check_some(found)
         done = self._ordered(found)
-        lost = failures(done)
+        failed = failures(done)
         provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-        return Result({}, {"ligands": float(len(done)), "failed": float(len(lost))}, _common(done) | self.gathered(done), provenance, (*lost, *told))
+        return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
 
     def _ordered(self, done: list[Done]) -> list[Done]:
         return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else done
