@@ -146,7 +146,7 @@ function drawHeat(chart, room, ink) {
   const share = (value) => (high > low ? (value - low) / (high - low) : 0.5);
   const numeric = chart.edges[0].length > 0;
   const left = numeric ? 58 : 30 + Math.min(130, Math.max(...rows.map((row) => wide(shortened(row, 18))), 20));
-  const height = Math.max(room.height, numeric ? 220 : rows.length <= MOST_CELLS ? 60 + rows.length * 13 : 0);
+  const height = Math.max(room.height, numeric ? 150 : rows.length <= MOST_CELLS ? 60 + rows.length * 13 : 0);
   const sheet = new Sheet(room.width, height, ink, chart.title);
   const field = { left, top: 8, width: Math.min(room.width - left - 92, numeric ? 1.25 * (height - 54) : Infinity), height: height - 54 };
   const [w, h] = [field.width / Math.max(columns.length, 1), field.height / Math.max(rows.length, 1)];
