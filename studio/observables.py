@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.coarse.contacts import Contacts
+from studio.coarse.shape import bead_contacts
 from studio.errors import RegionError
 from studio.hybrid.whole import minimum_image
 from studio.structure import Floats, Integers, Structure
 from studio.units import NM_PER_ANGSTROM
 
+FEWEST_CONTACTS = 8
+"""Contacts below which nothing is said of a fold."""
 Index = Annotated[int, Field(ge=0)]
 Place = tuple[float, float, float]
 Positions = NDArray[np.floating]
@@ -273,8 +277,60 @@ class RadiusOfGyration(_Observable):
         return float(np.sqrt(max(square, 0.0))) / NM_PER_ANGSTROM
 
 
+class NativeContacts(_Observable):
+    """Q, the fraction of some contacts that are made: near 1 folded, near 0 unfolded (Best 2013, 10.1073/pnas.1311599110).
+
+    Args:
+        pairs: Beads or atoms in contact, counted from 0.
+        distances: Between them in the native structure, nm.
+        name: What it is called.
+    """
+
+    kind: Literal["native_contacts"] = "native_contacts"
+    pairs: tuple[tuple[Index, Index], ...] = Field(min_length=1)
+    distances: tuple[float, ...]
+    name: str = "native contacts, Q"
+
+    @classmethod
+    def of(cls, contacts: Contacts) -> "NativeContacts":
+        """Of the contacts of a native structure.
+
+        Args:
+            contacts: At least one.
+        """
+        return cls(pairs=tuple((int(i), int(j)) for i, j in contacts.pairs), distances=tuple(map(float, contacts.distances)))
+
+    @property
+    def atoms(self) -> tuple[int, ...]:
+        """All that are in a contact."""
+        return tuple(sorted({atom for pair in self.pairs for atom in pair}))
+
+    @property
+    def label(self) -> str:
+        """What it is, for a legend."""
+        return self.name
+
+    @property
+    def unit(self) -> str:
+        """Of the value."""
+        return "fraction"
+
+    @cached_property
+    def _contacts(self) -> Contacts:
+        return Contacts(np.array(self.pairs, dtype=np.int64), np.array(self.distances, dtype=np.float64))
+
+    def __call__(self, positions: Positions, box: Positions | None = None) -> float:
+        """The fraction, 0 to 1.
+
+        Args:
+            positions: (n, 3), nm, molecules whole.
+            box: Not used: molecules are whole.
+        """
+        return float(self._contacts.fraction(positions.astype(np.float64)))
+
+
 Between = Distance | Angle | Dihedral
-Observable = Annotated[Between | RMSD | RadiusOfGyration, Field(discriminator="kind")]
+Observable = Annotated[Between | RMSD | RadiusOfGyration | NativeContacts, Field(discriminator="kind")]
 """Any of them; a field of this type reads and writes their JSON form."""
 
 
@@ -337,3 +393,16 @@ def deviation_of(structure: Structure) -> RMSD | None:
         atoms, whose = structure.atoms_of("protein"), "protein"
     heavy = atoms[(structure.numbers[atoms] > 1) & ~structure.fixed[atoms]]
     return RMSD.of(structure, heavy, f"RMSD of the {whose}") if heavy.size >= 3 else None
+
+
+def shape_of(structure: Structure) -> tuple[RadiusOfGyration | NativeContacts, ...]:
+    """What tells the shape of beads: their size, and how many contacts of where they are now stay made; nothing of atoms.
+
+    Args:
+        structure: At its start.
+    """
+    if not structure.is_beads or len(structure) < 4:
+        return ()
+    size = RadiusOfGyration.of(structure, np.arange(len(structure)))
+    contacts = bead_contacts(structure, np.asarray(structure.positions))
+    return (size, NativeContacts.of(contacts)) if len(contacts) >= FEWEST_CONTACTS else (size,)
