@@ -53,7 +53,7 @@ def cell_of(structure: Structure, highlight: Iterable[int] = (), label: str = ""
     focus = rest if rest.size else np.setdiff1d(mobile, water)
     return Cell(
         pdb=_pdb(structure), label=label, protein=_plain(protein), mobile=_plain(np.intersect1d(protein, mobile)),
-        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight), tone=tone, beads=structure.is_beads,
+        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight), tone=tone, beads=structure.is_coarse,
     )  # fmt: skip
 
 

@@ -72,9 +72,7 @@ class Martini(BaseModel):
         part = chosen(prepared, self.of)
         made = martinize(part, self.elastic)
         whole = self._placed(made, part, now)
-        told = (
-            f"{len(made.beads)} Martini 3 beads in {len(whole) - len(made.beads):,} beads of water and ions at {PRESSURE:g} bar; time is CG time."
-        )
+        told = f"{len(made.beads)} Martini 3 beads in {len(whole) - len(made.beads):,} beads of water and ions at {PRESSURE:g} bar; time is CG time."
         return MMSystem(whole.with_notes(told), self._system(made, whole, temperature), self._provenance(made))
 
     def _placed(self, made: Topology, part: Structure, now: Structure) -> Structure:

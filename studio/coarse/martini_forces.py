@@ -27,9 +27,7 @@ CUTOFF, PERMITTIVITY = 1.1, 15.0
 """nm; relative, of what is between charges."""
 FIELD, END = 1.0 / (2.0 * CUTOFF**3), 3.0 / (2.0 * CUTOFF)
 SCALE = COULOMB / PERMITTIVITY
-PAIR = (
-    f"c12(t1,t2)*(1/r^12-{CUTOFF**-12}) - c6(t1,t2)*(1/r^6-{CUTOFF**-6}) + {SCALE}*q1*q2*(1/r+{FIELD}*r^2-{END})"
-)
+PAIR = f"c12(t1,t2)*(1/r^12-{CUTOFF**-12}) - c6(t1,t2)*(1/r^6-{CUTOFF**-6}) + {SCALE}*q1*q2*(1/r+{FIELD}*r^2-{END})"
 COSINE = "0.5*k*(cos(theta)-c0)^2"
 RESTRICTED = "0.5*k*((cos(theta)-c0)/sin(theta))^2"
 IMPROPER = "0.5*k*d^2; d=x-6.283185307179586*floor(x/6.283185307179586+0.5); x=theta-theta0"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -218,16 +218,21 @@ def _topology(structure: Structure, residues: Residues, molecule: "Molecule", gr
     drawn = [(index[one], index[other]) for one, other in molecule.edges] + [(site, others[0]) for site, others in virtual.items()]
     told = [(index[one], index[other]) for (one, *others), _ in _rows(molecule, "exclusions") for other in others]
     bonded = [(term.beads[0], term.beads[1]) for term in terms if term.kind in ("bonds", "constraints")]
-    rows, residue_index = np.unique([bead["row"] for bead in beads], return_inverse=True)
     charges = np.array([float(bead["charge"]) for bead in beads])
-    placed = Structure(
-        numbers=np.full(len(beads), CARBON), positions=np.array([bead["position"] for bead in beads]), names=tuple(bead["atomname"] for bead in beads),
-        residues=tuple(structure.residues[row] for row in rows.tolist()), residue_index=residue_index, bonds=_sorted(drawn), bond_orders=np.zeros(len(_sorted(drawn))),
-        formal_charges=np.trunc(charges).astype(np.int64), title=structure.title, notes=structure.notes,
-    )  # fmt: skip
+    placed = _placed(structure, beads, charges, _sorted(drawn))
     masses = np.array([float(bead.get("mass", mass_of(bead["atype"]))) for bead in beads])
     made = Topology(placed, tuple(bead["atype"] for bead in beads), charges, masses, terms, virtual, _sorted(bonded + told), residues.secondary, groups)
     return replace(made, beads=placed.with_positions(made.positions(structure.positions)))
+
+
+def _placed(structure: Structure, beads: list[dict[str, Any]], charges: Floats, bonds: Integers) -> Structure:
+    """The beads as a structure; of charges the whole ones."""
+    rows, residue_index = np.unique([bead["row"] for bead in beads], return_inverse=True)
+    return Structure(
+        numbers=np.full(len(beads), CARBON), positions=np.array([bead["position"] for bead in beads]), names=tuple(bead["atomname"] for bead in beads),
+        residues=tuple(structure.residues[row] for row in rows.tolist()), residue_index=residue_index, bonds=bonds, bond_orders=np.zeros(len(bonds)),
+        formal_charges=np.trunc(charges).astype(np.int64), title=structure.title, notes=structure.notes,
+    )  # fmt: skip
 
 
 def _rows(molecule: "Molecule", kind: str) -> "Iterator[tuple[Sequence[int], Sequence[str]]]":

@@ -7,15 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from studio.coarse.residues import bead_of
 from studio.errors import StructureError
 from studio.structure import Floats, Integers, Residue, Structure
 
-DENSITY = 8.36
-"""Water beads per nm^3 at the density of water: four molecules in each."""
+DENSITY = 8.26
+"""Water beads per nm^3 at 300 K and 1 bar: 0.987 g/cm^3, by this program and by GROMACS alike."""
+SPECIFIC = 0.73 / 602.214
+"""Volume that a protein takes, nm^3/Da."""
 ROOM = 0.43
 """Closest to the protein that a water bead is put, nm."""
-LARGEST = 30_000
-"""Beads in a box."""
+LARGEST, NARROWEST = 30_000, 2.6
+"""Beads in a box; its least width, nm, well above twice the cutoff."""
 WATER, SODIUM, CHLORIDE = ("WAT", "W", 8), ("NA", "NA", 11), ("CL", "CL", 17)
 """Names of residue and bead, and the element that they are shown as."""
 PER_LITRE = 0.602214076
@@ -34,22 +37,32 @@ def in_water(beads: Structure, charge: int, padding: float, salt: float) -> Stru
     Raises:
         StructureError: The box would be too large, or has no room for the ions.
     """
-    edge = _diameter(beads.positions) + 2.0 * padding
+    edge = width_of(beads.positions, padding)
+    middle = beads.positions - beads.positions.mean(axis=0)
+    places = _free(_lattice(edge), middle + 0.5 * edge, edge)
+    width = float(np.cbrt(len(places) / DENSITY + SPECIFIC * sum(bead_of(residue.name).mass for residue in beads.residues)))
+    pairs = round(salt * PER_LITRE * width**3)
+    kinds = _kinds(len(places), pairs + max(0, -charge), pairs + max(0, charge))
+    solvent = _solvent(places * width / edge, kinds)
+    return replace(beads, positions=middle + 0.5 * width, box=width * np.eye(3)).join(solvent)
+
+
+def width_of(places: Floats, padding: float) -> float:
+    """How wide the box around a protein is, nm, before its water has found its density.
+
+    Args:
+        places: Positions of the protein, nm.
+        padding: Least distance between it and a face, nm.
+
+    Raises:
+        StructureError: The box would be too large.
+    """
+    edge = 2.0 * float(np.linalg.norm(places - places.mean(axis=0), axis=1).max() + padding)
     if DENSITY * edge**3 > LARGEST:
         raise StructureError(
-            f"The box would be {edge:.0f} nm wide and hold {DENSITY * edge**3:,.0f} beads; at most {LARGEST:,} are offered. Choose a smaller part of the protein."
+            f"The box would be {edge:.0f} nm wide and hold {DENSITY * edge**3:,.0f} beads; at most {LARGEST:,} are offered. Choose another level of beads."
         )
-    centred = beads.positions - beads.positions.mean(axis=0) + 0.5 * edge
-    places = _free(_lattice(edge), centred, edge)
-    pairs = round(salt * PER_LITRE * edge**3)
-    kinds = _kinds(len(places), pairs + max(0, -charge), pairs + max(0, charge))
-    solvent = _solvent(places, kinds)
-    return replace(beads, positions=centred, box=edge * np.eye(3)).join(solvent)
-
-
-def _diameter(places: Floats) -> float:
-    """Twice the largest distance from the middle, nm."""
-    return 2.0 * float(np.linalg.norm(places - places.mean(axis=0), axis=1).max())
+    return max(edge, NARROWEST)
 
 
 def _lattice(edge: float) -> Floats:
