@@ -307,7 +307,7 @@ class MartiniLevel(_BeadLevel):
         return Martini()
 
     def particles(self, structure: Structure, view: View) -> int:
-        """About how many beads there are, nearly all of them water; see `Level`."""
+        """About how many beads there are, nearly all of them water: a bit fewer, as beads lie within their atoms; see `Level`."""
         try:
             return round(DENSITY * width_of(structure.positions[structure.atoms_of("protein")], Martini().padding_nm) ** 3) if _residues(structure) else 0
         except StructureError:

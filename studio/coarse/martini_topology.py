@@ -5,7 +5,7 @@ files, maps and links of vermouth (Kroon 2025, 10.7554/eLife.90627); what is bon
 Knows structures and vermouth; must not know OpenMM.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -208,21 +208,21 @@ def _add_network(molecule: "Molecule", stiffness: float) -> None:
 def _topology(structure: Structure, residues: Residues, molecule: "Molecule", groups: Groups) -> Topology:
     """Plain data of what vermouth made."""
     index = {node: bead for bead, node in enumerate(molecule.nodes)}
-    beads = [molecule.nodes[node] for node in molecule.nodes]
-    terms = tuple(
-        Term(kind, int(function), tuple(index[node] for node in nodes), tuple(map(float, parameters)))
-        for kind in BONDED
-        for nodes, (function, *parameters) in _rows(molecule, kind)
-    )
-    virtual = {index[site]: tuple(index[other] for other in others) for (site, *others), _ in _rows(molecule, "virtual_sitesn")}
+    beads = [molecule.nodes[node] for node in index]
+    virtual = {site: tuple(others) for (site, *others), _ in _rows(molecule, index, "virtual_sitesn")}
+    terms = tuple(Term(kind, int(values[0]), nodes, values[1:]) for kind in BONDED for nodes, values in _rows(molecule, index, kind))
     drawn = [(index[one], index[other]) for one, other in molecule.edges] + [(site, others[0]) for site, others in virtual.items()]
-    told = [(index[one], index[other]) for (one, *others), _ in _rows(molecule, "exclusions") for other in others]
-    bonded = [(term.beads[0], term.beads[1]) for term in terms if term.kind in ("bonds", "constraints")]
     charges = np.array([float(bead["charge"]) for bead in beads])
-    placed = _placed(structure, beads, charges, _sorted(drawn))
     masses = np.array([float(bead.get("mass", mass_of(bead["atype"]))) for bead in beads])
-    made = Topology(placed, tuple(bead["atype"] for bead in beads), charges, masses, terms, virtual, _sorted(bonded + told), residues.secondary, groups)
+    placed, types = _placed(structure, beads, charges, _sorted(drawn)), tuple(bead["atype"] for bead in beads)
+    made = Topology(placed, types, charges, masses, terms, virtual, _excluded(molecule, index, terms), residues.secondary, groups)
     return replace(made, beads=placed.with_positions(made.positions(structure.positions)))
+
+
+def _excluded(molecule: "Molecule", index: dict[int, int], terms: tuple[Term, ...]) -> Integers:
+    """Pairs that are bonded or constrained, springs of the elastic network included, and those that vermouth names."""
+    bonded = [(term.beads[0], term.beads[1]) for term in terms if term.kind in ("bonds", "constraints")]
+    return _sorted(bonded + [(one, other) for (one, *others), _ in _rows(molecule, index, "exclusions") for other in others])
 
 
 def _placed(structure: Structure, beads: list[dict[str, Any]], charges: Floats, bonds: Integers) -> Structure:
@@ -235,11 +235,11 @@ def _placed(structure: Structure, beads: list[dict[str, Any]], charges: Floats, 
     )  # fmt: skip
 
 
-def _rows(molecule: "Molecule", kind: str) -> "Iterator[tuple[Sequence[int], Sequence[str]]]":
-    """Interactions of a kind, as with rigid bonds held by constraints."""
+def _rows(molecule: "Molecule", index: dict[int, int], kind: str) -> Iterator[tuple[tuple[int, ...], tuple[float, ...]]]:
+    """Beads and numbers of each interaction of a kind, as with rigid bonds held by constraints."""
     for interaction in molecule.interactions.get(kind, []):
         if "ifdef" not in interaction.meta:
-            yield interaction.atoms, interaction.parameters
+            yield tuple(index[node] for node in interaction.atoms), tuple(map(float, interaction.parameters))
 
 
 def _sorted(pairs: list[tuple[int, int]]) -> Integers:

@@ -77,7 +77,7 @@ def _free(lattice: Floats, protein: Floats, edge: float) -> Floats:
     from scipy.spatial import cKDTree
 
     distance, _ = cKDTree(protein % edge, boxsize=edge).query(lattice % edge)
-    return lattice[distance > ROOM]
+    return np.asarray(lattice[distance > ROOM])
 
 
 def _kinds(places: int, sodium: int, chloride: int) -> Integers:
