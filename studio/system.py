@@ -236,8 +236,8 @@ class System(_Settings):
             UnsupportedError: The force field does not know the molecule.
         """
         structure = structure or self.prepare(progress)
-        if structure.is_beads:
-            raise UnsupportedError("These are beads, one a residue, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
+        if structure.is_coarse:
+            raise UnsupportedError("These are beads, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
         tell = progress or _nobody
         key = cache.key_of("system", cache.content_of(structure), self.forcefield.model_dump_json(), self.implicit)
         known = cache.load_system(key, structure)
