@@ -25,7 +25,7 @@ from widgets.sources import on_loop
 from widgets.speed import STOPPED, Stopwatch, digits, waiting
 from widgets.words import card_of, figures
 
-SPEED_HINT = "Each for a moment, in a worker of its own. Levels differ in their time steps: compare ns/day."
+SPEED_HINT = "Each for a moment, in a worker of its own. Levels differ in their time steps: compare ns/day. Beads have a time of their own (CG)."
 DIFFERENT = 0.05
 """Relative change of a running speed that is worth another number on the page."""
 
@@ -259,6 +259,6 @@ def row_of(prospect: Prospect, live: tuple[float, float] = (0.0, 0.0)) -> dict[s
     hint = str(prospect.limits) if speed is None or speed.ok else f"{prospect.limits} {speed.refusal}".strip()
     return {
         "name": one.name, "title": one.title, "meaning": one.meaning, "particles": figures(prospect.particles), "hint": hint,
-        "speed": figures(steps, digits(steps)) if steps else "", "day": figures(day, digits(day)) if steps else "",
+        "speed": figures(steps, digits(steps)) if steps else "", "day": figures(day, digits(day)) if steps else "", "clock": prospect.clock,
         "blocked": not prospect.limits.possible,
     }  # fmt: skip

@@ -173,7 +173,7 @@ def row_of(entry: Entry) -> Row:
         "title": entry.title,
         "note": entry.note,
         "seen": seen(entry),
-        "time": clock(entry.time_ps) if entry.frames or entry.time_ps else "",
+        "time": clock(entry.time_ps, entry.clock) if entry.frames or entry.time_ps else "",
         "state": entry.status,
         "words": words_of(entry.status),
         "when": moment(entry.created),
@@ -212,13 +212,15 @@ def seen(entry: Entry) -> str:
     return " \u00b7 ".join(text for text in (entry.resolution.upper() or entry.kind.replace("_", " "), entry.potential) if text)
 
 
-def clock(time_ps: float) -> str:
-    """A simulated time as people read it.
+def clock(time_ps: float, called: str = "time") -> str:
+    """A simulated time as people read it; that of beads says so, and is not converted.
 
     Args:
         time_ps: The time, ps.
+        called: What the time of the run is called.
     """
-    return f"{time_ps / 1000:.3f} ns" if time_ps >= 1000 else f"{time_ps:.2f} ps"
+    told = f"{time_ps / 1000:.3f} ns" if time_ps >= 1000 else f"{time_ps:.2f} ps"
+    return told if called == "time" else f"{told} {called}"
 
 
 def moment(when: datetime, now: Callable[[], datetime] = datetime.now) -> str:

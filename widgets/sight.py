@@ -31,12 +31,14 @@ class Prospect:
         particles: How many would move or hold.
         limits: What it cannot do.
         speed: How fast it would go, where that was measured.
+        clock: What its time is called; that of beads is not that of atoms.
     """
 
     level: Level
     particles: int
     limits: Limits
     speed: Speed | None
+    clock: str = "time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +110,12 @@ def look_at(recipe: Dynamics, whole: Structure | None) -> Sight:
 
 
 def _prospect(level: Level, recipe: Dynamics, structure: Structure) -> Prospect:
+    there = level.apply(recipe)
     try:
-        speed = known_speed(level.apply(recipe))
+        speed = known_speed(there)
     except StudioError:  # the run itself will say what is wrong
         speed = None
-    return Prospect(level, level.particles(structure, recipe.view), level.limits(recipe.system, structure, recipe.view), speed)
+    return Prospect(level, level.particles(structure, recipe.view), level.limits(recipe.system, structure, recipe.view), speed, there.view.clock)
 
 
 def regions_of(view: View, structure: Structure) -> tuple[tuple[RegionCard, ...], str]:

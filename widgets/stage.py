@@ -67,7 +67,7 @@ class Stage:
         self.look(keep_camera=self._shown is not None and _same_atoms(self._shown, structure))
         self._shown = structure
         self.plots.restart()
-        self.plots.panel.clock = self.store.recipe.view.clock if self.store.recipe is not None else "time"
+        self.plots.panel.clock = self.store.clock
         self._watch_deviation(structure)
         self._observe()
 

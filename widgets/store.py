@@ -161,6 +161,11 @@ class Store(param.Parameterized):
         return structure.with_positions(frame.positions.astype(float))
 
     @property
+    def clock(self) -> str:
+        """What the time of the present run is called; `CG time` of beads, which is never that of atoms."""
+        return self.recipe.view.clock if self.recipe is not None else "time"
+
+    @property
     def whole(self) -> Structure | None:
         """The prepared structure of the system as the user set it up, also while only a part of it is seen."""
         return self._whole_of(self.home) if self.home is not None else None

@@ -255,7 +255,7 @@ class Slot {
       }),
     );
     const time = cursor ?? end;
-    const aria = { valuemin: start, valuemax: end, valuenow: time, valuetext: `${figures(time, 3)} ps: ${this.curves.map(({ label }, index) => `${label} ${words[index]}`).join(", ")}` };
+    const aria = { valuemin: start, valuemax: end, valuenow: time, valuetext: `${figures(time, 3)}${this.board.unit}: ${this.curves.map(({ label }, index) => `${label} ${words[index]}`).join(", ")}` };
     for (const [name, value] of Object.entries(aria)) this.canvas.setAttribute(`aria-${name}`, value);
   }
 }
@@ -337,7 +337,7 @@ class Board {
     this.due ||= requestAnimationFrame(() => {
       this.due = 0;
       for (const slot of this.slots) slot.draw();
-      this.at.value = `${figures(this.cursor ?? this.end, 3)} ps`;
+      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit}`;
       this.at.classList.toggle("past", this.cursor !== null);
     });
   }
