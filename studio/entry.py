@@ -174,7 +174,7 @@ def _beads(view: dict[str, Any]) -> str:
     model = view.get("beads")
     model = model if isinstance(model, dict) else {}
     kind = str(model.get("kind", "go"))
-    return {"go": "G\u014d model", "calvados": f"CALVADOS {model.get('version', 2)}"}.get(kind, str(model.get("model", kind)))
+    return {"go": "G\u014d beads", "calvados": f"CALVADOS {model.get('version', 2)}"}.get(kind, str(model.get("model", kind)))
 
 
 def write_label(entry: Entry) -> None:

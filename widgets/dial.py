@@ -19,6 +19,7 @@ from studio.errors import LeftBehindError, StudioError, UnsupportedError
 from studio.levels import level, level_of
 from studio.recipes.dynamics import Dynamics
 from widgets.alerts import WayOut
+from widgets.bead_form import BeadForm
 from widgets.desk import Desk, Part
 from widgets.pieces import button, fold, looks, reasons_of
 from widgets.sight import USABLE, Prospect, Sight, look_at, menu
@@ -67,8 +68,9 @@ class Dial(Part):
         self.choice = pn.widgets.Select(label="Potential", description="The network that describes the ML region.", **looks())
         self.advice, self.about, self.others = (pn.pane.HTML("", **looks()) for _ in range(3))
         self.stop.visible = False
+        self.beads = BeadForm(self.desk)
         self.panel = pn.Column(
-            self.pane, self.note, pn.Row(self.measure_all, self.stop, **looks("pair")), self.waiting, self.choice, self.advice,
+            self.pane, self.note, self.beads.panel, pn.Row(self.measure_all, self.stop, **looks("pair")), self.waiting, self.choice, self.advice,
             fold("About this potential", self.about), fold("Why not another one", self.others), **looks("stack"),
         )  # fmt: skip
         self._connect()

@@ -154,7 +154,7 @@ def fits(entry: Entry, words: str) -> bool:
         entry: The run.
         words: As typed.
     """
-    own, level = f"{entry.title} {entry.note}".lower(), f"{seen(entry)} {entry.kind}".lower()
+    own, level = f"{entry.title} {entry.note}".lower(), f"{seen(entry)} {entry.resolution} {entry.kind}".lower()
 
     def occurs(word: str) -> bool:
         return word == str(entry.id) or word in own or (word in level and not word.isdigit())  # not the 3 of so3lr
@@ -209,6 +209,8 @@ def seen(entry: Entry) -> str:
     Args:
         entry: The run.
     """
+    if entry.resolution == "beads":
+        return entry.potential or "beads"
     return " \u00b7 ".join(text for text in (entry.resolution.upper() or entry.kind.replace("_", " "), entry.potential) if text)
 
 
@@ -220,7 +222,7 @@ def clock(time_ps: float, called: str = "time") -> str:
         called: What the time of the run is called.
     """
     told = f"{time_ps / 1000:.3f} ns" if time_ps >= 1000 else f"{time_ps:.2f} ps"
-    return told if called == "time" else f"{told} {called}"
+    return told if called == "time" else f"{called.removesuffix(' time')} {told}"
 
 
 def moment(when: datetime, now: Callable[[], datetime] = datetime.now) -> str:

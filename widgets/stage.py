@@ -18,6 +18,7 @@ from studio.structure import Structure
 from studio.trust import Doubt, atoms_of
 from studio.units import NM_PER_ANGSTROM
 from widgets.alerts import WayOut
+from widgets.beside import BEADS, CELL, Beside
 from widgets.desk import Desk
 from widgets.pulling import Pulling
 from widgets.viewer import Pick
@@ -37,7 +38,8 @@ class Stage:
         self._said, self._doubting = "", False
         self._warned: tuple[int, ...] = ()
         self._camera: tuple[float, ...] = ()
-        self.pulling = Pulling(desk)
+        self.pulling, self.beside = Pulling(desk), Beside(desk)
+        self.beside.on_change(self.look)
         self.viewer.on_pick(self.pick)
         self._connect()
         self.show()
@@ -79,9 +81,14 @@ class Stage:
             camera: Where it stands, as the view told it; empty for the best view.
         """
         structure, recipe = self.store.now(), self.store.recipe
-        if structure is not None and recipe is not None:
+        if structure is None or recipe is None:
+            return
+        atoms = self.beside.enter()
+        if atoms is None:
             self.viewer.show(structure, glowing(structure, recipe), keep_camera=keep_camera, camera=camera)
-            self._show_picks(self.store.picks)
+        else:
+            self.viewer.show_many([(structure, (), BEADS), (atoms, (), self.beside.title)], keep_camera=keep_camera, camera=camera)
+        self._show_picks(self.store.picks)
 
     def _leave_board(self) -> None:
         """Nothing is compared any more: the present run again, which may be another by now."""
@@ -160,7 +167,7 @@ class Stage:
         Args:
             pick: What the hand did.
         """
-        if self.store.compared or self.store.reported:
+        if self.store.compared or self.store.reported or pick.cell >= CELL:
             return  # that hand is in another molecule
         with self.desk.guard:
             if pick.remove:

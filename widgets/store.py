@@ -144,9 +144,11 @@ class Store(param.Parameterized):
             recipe: Of the same system.
         """
         ticket, home, title = self._wished(), self.home or recipe, self.title
-        at_home = self.recipe is None or home.system == self.recipe.system
+        at_home = self.recipe is None or (home.system == self.recipe.system and home.view.clock == self.recipe.view.clock)
         view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
         settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
+        if home.view.clock != recipe.view.clock:  # beads have a thermostat and a time step of their own
+            settings |= {"friction": home.friction, "timestep": home.timestep}
         structure = await self._carried(self.level, recipe, ticket) if self.level is not None else self._whole_of(recipe)
         await self._grant(Wish(recipe, title, structure, home=home.model_copy(update=settings)), ticket)
 
@@ -407,7 +409,8 @@ class Store(param.Parameterized):
         now = self.now()
         if now is None:
             return None
-        self.pending = Status("preparing", "Taking the atoms along")
+        building = now.is_beads and not recipe.view.resolution == "beads"
+        self.pending = Status("preparing", "Building atoms on the beads" if building else "Taking the atoms along")
         target = self._whole_of(recipe)
         try:
             target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
@@ -435,6 +438,8 @@ class Store(param.Parameterized):
 
     def _adopt(self, wish: Wish, place: Place, structure: Structure, status: Status) -> None:
         old, self._place = self._place, place
+        if self.recipe is None or self.recipe.view.clock != wish.recipe.view.clock:
+            self.friction = wish.recipe.friction
         self._remember(wish.recipe, structure)  # while the newest frame is that of the run before
         self._resume, self._go_on_live, self.frame = False, False, None
         self.param.update(

@@ -337,7 +337,7 @@ class Board {
     this.due ||= requestAnimationFrame(() => {
       this.due = 0;
       for (const slot of this.slots) slot.draw();
-      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit}`;
+      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit.replace(" time", "")}`;
       this.at.classList.toggle("past", this.cursor !== null);
     });
   }
