@@ -201,8 +201,8 @@ def _recipe(what: str) -> "Recipe":
     from studio.system import EXAMPLES
 
     if what in EXAMPLES:
-        recipe = Dynamics(system=EXAMPLES[what].system)
-        return level("calvados2").apply(recipe) if recipe.system.source.beads else recipe
+        chosen = Dynamics(system=EXAMPLES[what].system)
+        return level("calvados2").apply(chosen) if chosen.system.source.beads else chosen
     if not Path(what).exists():
         raise SettingsError(f"'{what}' is neither an example ({', '.join(EXAMPLES)}) nor a file.")
     recipe: Recipe = load_recipe(Path(what))

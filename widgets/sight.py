@@ -4,6 +4,7 @@ Asks the core, which may take a second, so call it in a thread. Knows levels, ca
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -110,12 +111,11 @@ def look_at(recipe: Dynamics, whole: Structure | None) -> Sight:
 
 
 def _prospect(level: Level, recipe: Dynamics, structure: Structure) -> Prospect:
-    there = level.apply(recipe)
-    try:
-        speed = known_speed(there)
-    except StudioError:  # the run itself will say what is wrong
-        speed = None
-    return Prospect(level, level.particles(structure, recipe.view), level.limits(recipe.system, structure, recipe.view), speed, there.view.clock)
+    there, limits, speed = level.apply(recipe), level.limits(recipe.system, structure, recipe.view), None
+    if limits.possible:
+        with suppress(StudioError):  # the run itself will say what is wrong
+            speed = known_speed(there)
+    return Prospect(level, level.particles(structure, recipe.view), limits, speed, there.view.clock)
 
 
 def regions_of(view: View, structure: Structure) -> tuple[tuple[RegionCard, ...], str]:

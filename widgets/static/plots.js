@@ -287,7 +287,8 @@ class Board {
 
   /** The unit at the end of the axis; that of beads says that it is another time. */
   get unit() {
-    return this.model.clock === "time" ? " ps" : ` ps ${this.model.clock}`;
+    const { clock } = this.model;
+    return clock === "time" ? " ps" : clock.endsWith("steps") ? ` ${clock}` : ` ps ${clock}`;
   }
 
   get ink() {
@@ -304,6 +305,7 @@ class Board {
 
   light() {
     this.recent.setAttribute("aria-pressed", String(this.model.last > 0));
+    this.recent.textContent = this.model.clock.endsWith("steps") ? "Last 10" : "Last 10 ps";
     this.redraw();
   }
 
