@@ -149,8 +149,7 @@ def _scales(recipe: Dynamics, home: Dynamics, structure: Structure) -> Alternati
         limits = known["go-ca"].limits(home.system, structure, home.view) if "go-ca" in known else levels.Limits("No level of beads is installed.")
         return Alternative("scales", TITLES["scales"], reason=limits.blocking or "There is no other scale for these beads.")
     recipes = tuple(varied(recipe, home, level=each.name) for each in others)
-    title = " and ".join(each.title for each in others)
-    return Alternative("scales", f"{now.title if now is not None else 'This'} beside {title}", recipes[0], more=recipes[1:])
+    return Alternative("scales", TITLES["scales"], recipes[0], more=recipes[1:])
 
 
 def _next_record(source: FromFile, recipe: Dynamics, home: Dynamics) -> tuple[str, Dynamics]:

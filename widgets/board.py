@@ -376,6 +376,8 @@ class Board:
                 column.rewind()
                 for observable in self._observables(column):
                     self.plots.observe(observable, key)
+        if self.by_steps:  # energies of atoms and beads say nothing about each other
+            self.plots.prefer(self._observables(ready[0]))
 
     def _change_axis(self, ready: Sequence[Column]) -> dict[str, Series]:
         """Count steps where clocks differ; gives the lines that can be kept."""

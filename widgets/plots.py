@@ -128,6 +128,16 @@ class Plots:
         self._wanted[-1] = f"{PANELS.get(observable.kind, 'Measured')}, {observable.unit}"
         self._touch()
 
+    def prefer(self, observables: Sequence[Observable]) -> None:
+        """Of several runs: show these first, from the left.
+
+        Args:
+            observables: That are measured; no more count than there are places.
+        """
+        for place, each in enumerate(observables[: len(self._wanted)]):
+            self._wanted[place] = f"{each.label[0].upper()}{each.label[1:]}, {each.unit}"
+        self._touch()
+
     def add(self, frame: Frame, run: str = "") -> None:
         """Take the newest frame of a run; one from the past removes the points after it.
 

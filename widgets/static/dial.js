@@ -24,7 +24,7 @@ function level(row, group) {
   const number = (name, text) => part("span", name, text || "\u2013");
   const day = number("rate", row.day);
   if (row.clock !== "time" && row.day) {
-    day.prepend(part("i", "clock", "CG"));
+    day.prepend(part("i", "cg", "CG"));
     day.title = `${row.clock}: that of beads, which is not the time of atoms and is never converted`;
   }
   label.append(radio, part("b", "name", row.title), number("count", row.particles), number("rate", row.speed), day, hint);

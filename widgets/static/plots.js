@@ -339,7 +339,7 @@ class Board {
     this.due ||= requestAnimationFrame(() => {
       this.due = 0;
       for (const slot of this.slots) slot.draw();
-      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit.replace(" time", "")}`;
+      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit.replace(" time", "").replace("thousand steps", "k")}`;
       this.at.classList.toggle("past", this.cursor !== null);
     });
   }
