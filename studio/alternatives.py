@@ -86,8 +86,14 @@ def alternatives(recipe: Dynamics, home: Dynamics, structure: Structure) -> tupl
     return (*(_attempted(name, make, recipe, home, structure) for name, make in makers.items()), _scales(recipe, home, structure))
 
 
-TITLES = {"level": "MM against NNP/MM", "potential": "Another potential", "ligand": "Another ligand", "region": "Small region against large", "scales": "As atoms and as beads"}
-SCALES = ("mm-implicit", "mm", "go-ca", "learned", "calvados2")
+TITLES = {
+    "level": "MM against NNP/MM",
+    "potential": "Another potential",
+    "ligand": "Another ligand",
+    "region": "Small region against large",
+    "scales": "As atoms and as beads",
+}
+SCALES = (("mm-implicit", "mm"), ("go-ca", "learned", "calvados2"))
 """Levels of atoms, of which the first possible one counts, and of beads."""
 ABREAST = 3
 """Scales side by side."""
@@ -140,16 +146,19 @@ def _ligand(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[str
 def _scales(recipe: Dynamics, home: Dynamics, structure: Structure) -> Alternative:
     """The same protein as atoms and by models of beads, three abreast."""
     now = levels.level_of(recipe)
-    known = {each.name: each for each in levels.levels()}
-    possible = [known[name] for name in SCALES if name in known and known[name].limits(home.system, structure, home.view).possible]
-    beads = [each for each in possible if each.apply(home).view.resolution == "beads"]
-    atoms = [each for each in possible if each not in beads] if recipe.view.resolution == "beads" else []
-    others = [each for each in (*atoms[:1], *beads) if now is None or each.name != now.name][: ABREAST - 1]
+    here = "" if now is None else now.name
+    atoms, beads = (_possible(names, home, structure) for names in SCALES)
+    others = [each for each in (*(atoms[:1] if recipe.view.resolution == "beads" else ()), *beads) if each.name != here][: ABREAST - 1]
     if not beads or not others:
-        limits = known["go-ca"].limits(home.system, structure, home.view) if "go-ca" in known else levels.Limits("No level of beads is installed.")
-        return Alternative("scales", TITLES["scales"], reason=limits.blocking or "There is no other scale for these beads.")
+        refused = levels.level("go-ca").limits(home.system, structure, home.view).blocking
+        return Alternative("scales", TITLES["scales"], reason=refused or "There is no other scale for these beads.")
     recipes = tuple(varied(recipe, home, level=each.name) for each in others)
     return Alternative("scales", TITLES["scales"], recipes[0], more=recipes[1:])
+
+
+def _possible(names: tuple[str, ...], home: Dynamics, structure: Structure) -> list[Level]:
+    known = {each.name: each for each in levels.levels()}
+    return [known[name] for name in names if name in known and known[name].limits(home.system, structure, home.view).possible]
 
 
 def _next_record(source: FromFile, recipe: Dynamics, home: Dynamics) -> tuple[str, Dynamics]:

@@ -14,7 +14,10 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.coarse.calvados import Calvados
+from studio.coarse.go import GoModel
 from studio.frame import Frame
+from studio.hybrid.view import View
 from studio.levels import level_of
 from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
@@ -28,8 +31,6 @@ MEASURED = 4096
 """Frames of a recording that observables are measured in at first; when it has grown to twice as many, every second one is forgotten."""
 BATCH = 64
 """Frames that are in memory at once."""
-WITHOUT = {"beads": "coarse model"}
-"""What describes a system where no network does and it is not the force field."""
 AROUND = {"vacuum": "vacuum", "implicit": "continuum water", "water_box": "box of water", "pocket": "pocket"}
 POTENTIAL, CHANGE, TEMPERATURE = "Potential", "Potential above its start", "Temperature"
 PERIODS = {"dihedral": 360.0}
@@ -219,11 +220,22 @@ def inputs_of(recipe: Dynamics, title: str, temperature: float | None = None, ti
     return {
         "System": title, "Around it": AROUND.get(recipe.system.surroundings.kind, recipe.system.surroundings.kind),
         "Level": level.title if level is not None else view.resolution.upper(),
-        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else WITHOUT.get(view.resolution, "force field"),
+        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else _without(view),
         "ML region": ", ".join(str(each.region) for each in view.fragments) if network else "\u2013",
         "Force field": _forcefield(recipe), "Thermostat": f"{recipe.temperature:g} K, {recipe.friction:g}/ps{now}",
         "Time step": f"{timestep or recipe.timestep:g} fs" if timestep or recipe.timestep else "as long as it bears", "Seed": str(recipe.seed),
     }  # fmt: skip
+
+
+def _without(view: View) -> str:
+    """What describes a system where no network does."""
+    if view.resolution != "beads":
+        return "force field"
+    if isinstance(view.beads, GoModel):
+        return f"G\u014d model, contacts of {view.beads.epsilon / KJ_PER_KCAL:.3g} kcal/mol"
+    if isinstance(view.beads, Calvados):
+        return f"CALVADOS {view.beads.version}, {view.beads.salt:g} mol/l salt"
+    return "coarse model"
 
 
 def rows(accounts: Sequence[Account]) -> list[Row]:

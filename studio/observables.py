@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.coarse.contacts import Contacts
 from studio.errors import RegionError
 from studio.hybrid.whole import minimum_image
 from studio.structure import Floats, Integers, Structure
@@ -273,8 +274,67 @@ class RadiusOfGyration(_Observable):
         return float(np.sqrt(max(square, 0.0))) / NM_PER_ANGSTROM
 
 
+class NativeContacts(_Observable):
+    """Which part of the native contacts of beads is made, Q: near 1 in the native structure, near 0 unfolded.
+
+    Args:
+        pairs: Beads in contact, counted from 0.
+        native: Their distances in the native structure, nm.
+        name: What it is called.
+    """
+
+    kind: Literal["native_contacts"] = "native_contacts"
+    pairs: tuple[tuple[Index, Index], ...] = Field(min_length=1)
+    native: tuple[float, ...]
+    name: str = "native contacts Q"
+
+    @classmethod
+    def of(cls, contacts: Contacts) -> "NativeContacts":
+        """Of the contacts of a native structure.
+
+        Args:
+            contacts: Between beads.
+        """
+        return cls(pairs=tuple((i, j) for i, j in contacts.pairs.tolist()), native=tuple(contacts.distances.tolist()))
+
+    @property
+    def label(self) -> str:
+        """What it is, for a legend."""
+        return self.name
+
+    @property
+    def unit(self) -> str:
+        """Of the value."""
+        return "fraction"
+
+    @cached_property
+    def _contacts(self) -> Contacts:
+        return Contacts(np.array(self.pairs, dtype=np.int64), np.array(self.native))
+
+    def check(self, structure: Structure) -> None:
+        """Refuse beads that a structure does not have; see `RMSD`.
+
+        Args:
+            structure: Where it is to be measured.
+
+        Raises:
+            RegionError: There are fewer beads.
+        """
+        if max(map(max, self.pairs)) >= len(structure):
+            raise RegionError(f"The contacts are between {max(map(max, self.pairs)) + 1} beads or more; this structure has {len(structure)}. Choose others.")
+
+    def __call__(self, positions: Positions, box: Positions | None = None) -> float:
+        """The fraction, 0 to 1.
+
+        Args:
+            positions: Of the beads, (b, 3), nm, molecules whole.
+            box: Not used: molecules are whole.
+        """
+        return float(self._contacts.fraction(np.asarray(positions, dtype=np.float64)))
+
+
 Between = Distance | Angle | Dihedral
-Observable = Annotated[Between | RMSD | RadiusOfGyration, Field(discriminator="kind")]
+Observable = Annotated[Between | RMSD | RadiusOfGyration | NativeContacts, Field(discriminator="kind")]
 """Any of them; a field of this type reads and writes their JSON form."""
 
 
@@ -324,6 +384,18 @@ def _length(vector: Floats) -> float:
 def _cross(a: Floats, b: Floats) -> Floats:
     """Cross product of two vectors; `numpy.cross` takes ten times as long for single ones."""
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def shape_of(structure: Structure) -> tuple[RMSD, RadiusOfGyration] | tuple[()]:
+    """By what atoms and beads can be compared: how far the C-alphas are from where they are now, and how far they spread.
+
+    Args:
+        structure: At its start.
+    """
+    alphas = np.array([atom for atom in structure.atoms_of("protein").tolist() if structure.names[atom] == "CA"], dtype=np.int64)
+    if not len(alphas):
+        return ()
+    return RMSD.of(structure, alphas, "C-alpha RMSD to start"), RadiusOfGyration.of(structure, alphas, "C-alpha radius of gyration")
 
 
 def deviation_of(structure: Structure) -> RMSD | None:

@@ -238,9 +238,7 @@ class TestOneBoard:
     def test_atoms_and_beads_share_steps_and_no_time(self, board, helix):
         atoms, coarse = Dynamics(system=HELIX, interval=10, timestep=2.0), level("go-ca").apply(Dynamics(system=HELIX, interval=10))
         beads = map_protein(helix).beads
-        numbers = tuple(
-            record(board.library.new(asked, "Helix"), structure, 40, 300.0, asked) for asked, structure in ((atoms, helix), (coarse, beads))
-        )
+        numbers = tuple(record(board.library.new(asked, "Helix"), structure, 40, 300.0, asked) for asked, structure in ((atoms, helix), (coarse, beads)))
 
         async def visit():
             await board.show(*numbers)
@@ -270,4 +268,3 @@ class TestOneBoard:
     def test_beads_start_where_beads_are(self, helix):
         beads = map_protein(helix).beads
         assert same_start(level("calvados2").apply(Dynamics(system=HELIX)), beads) == (beads, "")
-

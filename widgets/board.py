@@ -9,13 +9,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from studio.compare import Account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
-from studio.observables import RMSD, Between, Observable, RadiusOfGyration, deviation_of
+from studio.observables import Between, Observable, deviation_of, shape_of
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
@@ -330,7 +328,7 @@ class Board:
         if origin is None:
             return ()
         if any(each.clock != "time" for each in self.columns):
-            return _shape_of(origin)
+            return shape_of(origin)
         deviation = deviation_of(origin)
         wanted = () if deviation is None else (deviation.model_copy(update={"name": "RMSD to start"}),)
         chosen = [each for each in self.store.observables if isinstance(each, Between)]
@@ -477,14 +475,6 @@ class Board:
             place.claim.release()
             self.store.library.update(column.number, status="closed")
             self.store.library.refresh(column.number)
-
-
-def _shape_of(origin: Structure) -> tuple[Observable, ...]:
-    """What atoms and beads can be compared by: their C-alphas."""
-    alphas = np.array([atom for atom in origin.atoms_of("protein").tolist() if origin.names[atom] == "CA"])
-    if not len(alphas):
-        return ()
-    return RMSD.of(origin, alphas, "C-alpha RMSD to start"), RadiusOfGyration.of(origin, alphas, "C-alpha radius of gyration")
 
 
 def _overlays(columns: Sequence[Column]) -> dict[int, Overlay]:

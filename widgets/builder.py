@@ -357,8 +357,8 @@ class Builder(Part):
         return self._base, ""
 
     def _follow(self) -> None:
-        """Another system is shown: remember the one before, and say in the form what is there."""
-        recipe, shown = self.store.recipe, self._shown
+        """Another system is shown: remember the one before, and say in the form what is there, as it was set up, whatever level is on."""
+        recipe, shown = self.store.home or self.store.recipe, self._shown
         if recipe is None:
             return
         if shown is None or recipe.system != shown[0].system:

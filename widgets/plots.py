@@ -236,7 +236,13 @@ class Plots:
         columns = {name: quantity for series in self.runs.values() for name, quantity in series.quantities().items()}
         several, file = len(self.runs) > 1, io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*(["run"] if several else []), self.panel.clock if self.panel.clock.endswith("steps") else f"{self.panel.clock} (ps)", *(f"{each.label} ({each.unit})" for each in columns.values())])
+        writer.writerow(
+            [
+                *(["run"] if several else []),
+                self.panel.clock if self.panel.clock.endswith("steps") else f"{self.panel.clock} (ps)",
+                *(f"{each.label} ({each.unit})" for each in columns.values()),
+            ]
+        )
         for series in self.runs.values():
             lead = [series.label] if several else []
             writer.writerows(lead + ["" if isnan(each) else repr(each) for each in row] for row in series.table(columns))

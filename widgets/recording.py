@@ -220,7 +220,10 @@ class Recording(Part):
         """The recording is shown, or the live run again."""
         player = self.store.player
         self.panel.param.update(
-            ready=self.store.run is not None, clock=self.store.clock, shown=player is not None, warning=" ".join(player.replay.warnings) if player is not None else ""
+            ready=self.store.run is not None,
+            clock=self.store.clock,
+            shown=player is not None,
+            warning=" ".join(player.replay.warnings) if player is not None else "",
         )
         if player is None:
             self.panel.playing = False

@@ -3,24 +3,28 @@
 One for a desk, however many live views show it. Knows the store, the viewer and the plots; must not know layout.
 """
 
+import asyncio
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from studio.coarse.go import GoModel
 from studio.errors import SettingsError
 from studio.frame import Frame
 from studio.messages import Status
-from studio.observables import Between, Distance, deviation_of, from_picks
+from studio.observables import Between, Distance, NativeContacts, Observable, deviation_of, from_picks, shape_of
 from studio.recipes.dynamics import Dynamics
 from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
+from studio.system import System
 from studio.trust import Doubt, atoms_of
 from studio.units import NM_PER_ANGSTROM
 from widgets.alerts import WayOut
 from widgets.beside import BEADS, CELL, Beside
 from widgets.desk import Desk
 from widgets.pulling import Pulling
+from widgets.sources import on_loop
 from widgets.viewer import Pick
 
 
@@ -34,7 +38,7 @@ class Stage:
     def __init__(self, desk: Desk) -> None:
         self.desk, self.store, self.viewer, self.plots = desk, desk.store, desk.viewer, desk.plots
         self._shown: Structure | None = None
-        self._deviation = ""
+        self._own: set[str] = set()
         self._said, self._doubting = "", False
         self._warned: tuple[int, ...] = ()
         self._camera: tuple[float, ...] = ()
@@ -114,16 +118,28 @@ class Stage:
     def _watch_deviation(self, structure: Structure) -> None:
         """How far what it is about has gone from its start is plotted for every run."""
         deviation = deviation_of(structure)
-        self._deviation = deviation.label if deviation is not None else ""
-        if deviation is not None:
-            self.plots.observe(deviation)
+        followed: tuple[Observable, ...] = shape_of(structure) if structure.is_beads else (deviation,) if deviation is not None else ()
+        self._own = {each.label for each in followed}
+        for each in followed:
+            self.plots.observe(each)
+        recipe = self.store.recipe
+        if structure.is_beads and recipe is not None and isinstance(recipe.view.beads, GoModel) and on_loop():
+            self.desk.guard.start(self._watch_contacts(structure, recipe.view.beads, recipe.system))
+
+    async def _watch_contacts(self, structure: Structure, model: GoModel, system: System) -> None:
+        """How many native contacts are made is plotted for beads that these hold together."""
+        _, contacts = await asyncio.to_thread(lambda: model.native(system.prepare()))
+        if structure is self._shown and not self.store.compared:
+            made = NativeContacts.of(contacts)
+            self._own.add(made.label)
+            self.plots.observe(made)
 
     def _observe(self) -> None:
         """The plots follow what is measured; one too many is taken back."""
         if self.store.compared:
             return
         wanted, there = {each.label: each for each in self.store.observables}, self.plots.observed
-        for label in set(there) - set(wanted) - {self._deviation}:
+        for label in set(there) - set(wanted) - self._own:
             self.plots.forget(label)
         try:
             for label, each in wanted.items():

@@ -409,7 +409,7 @@ class Store(param.Parameterized):
         now = self.now()
         if now is None:
             return None
-        building = now.is_beads and not recipe.view.resolution == "beads"
+        building = now.is_beads and recipe.view.resolution != "beads"
         self.pending = Status("preparing", "Building atoms on the beads" if building else "Taking the atoms along")
         target = self._whole_of(recipe)
         try:
