@@ -140,7 +140,8 @@ class _AtomLevel:
         """The same system in another view, with the time step that it bears; see `Level`."""
         if recipe.view.resolution == self.resolution:
             return recipe
-        return recipe.model_copy(update={"view": recipe.view.model_copy(update={"resolution": self.resolution}), "timestep": None})
+        other = {"friction": Dynamics.model_fields["friction"].default} if recipe.view.resolution == "beads" else {}
+        return recipe.model_copy(update={"view": recipe.view.model_copy(update={"resolution": self.resolution}), "timestep": None, **other})
 
     def carry(self, now: Structure, target: Structure) -> Carried:
         """Atoms keep their places, or their shape where others surround them; see `Level`."""
@@ -285,9 +286,11 @@ class _BeadLevel:
 
     def apply(self, recipe: Dynamics) -> Dynamics:
         """The protein as beads, without what was around it; see `Level`."""
-        model = self.model()
-        if recipe.view.resolution == "beads" and recipe.view.beads.kind == model.kind:
-            return recipe
+        model, chosen = self.model(), recipe.view.beads
+        if chosen.kind == model.kind:  # with the settings that were chosen before
+            if recipe.view.resolution == "beads":
+                return recipe
+            model = chosen
         view = recipe.view.model_copy(update={"resolution": "beads", "beads": model})
         system = recipe.system.model_copy(update={"surroundings": Vacuum()})
         return recipe.model_copy(update={"view": view, "system": system, "timestep": None, "friction": model.friction})

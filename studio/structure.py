@@ -181,7 +181,9 @@ class Structure:
         return np.flatnonzero(matching[self.residue_index])
 
     def label(self, atom: int) -> str:
-        """How to name `atom` to a chemist: `C7 of LIG A1 (atom 7)`."""
+        """How to name `atom` to a chemist: `C7 of LIG A1 (atom 7)`; `bead of GLY A3 (3)` where it is none."""
+        if self.is_beads:
+            return f"bead of {self.residue_of(atom)} ({atom + 1})"
         return f"{self.names[atom]} of {self.residue_of(atom)} (atom {atom + 1})"
 
     def with_positions(self, positions: Floats) -> "Structure":

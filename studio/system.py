@@ -313,6 +313,11 @@ EXAMPLES: dict[str, Example] = {
         "A peptide built from its sequence: the helix holds by its hydrogen bonds, or does it?",
         System(source=FromSequence(sequence="AAAAAAAAAA", shape="helix")),
     ),
+    "histatin-5": Example(
+        "Histatin-5, a disordered chain",
+        "24 residues of saliva (UniProt P15516, residues 20-43) that never fold, as beads by CALVADOS; by SAXS its radius of gyration is 13.8 \u00c5.",
+        System(source=FromChains(sequences=("DSHAKRHHGYKRKFHEKHHSHRGY",))),
+    ),
     "host-guest": Example(
         "A guest in its host",
         "Cucurbit[7]uril (CB7) holds the guest B2 in continuum water: small enough for a binding free energy on a laptop.",

@@ -8,7 +8,7 @@ from studio.coarse.gates import FES, JS, Verdict, judge
 from studio.coarse.mapping import map_protein
 from studio.coarse.shape import bead_contacts, bond_lengths, mirror_share, mirrored, radius_of_gyration, rmsd, turns
 from studio.errors import RegionError, SettingsError
-from studio.observables import Dihedral, Observable, RadiusOfGyration, shape_of
+from studio.observables import Dihedral, NativeContacts, Observable, RadiusOfGyration
 from studio.structure import Residue, Structure
 from studio.superpose import superposition
 from studio.surface import RAMACHANDRAN, basins, fes_error, fes_floor, free_energies, jensen_shannon, js_floor, populations, thermal, torsion_surface
@@ -208,16 +208,15 @@ def test_share_of_mirror_images_among_backbone_beads(dipeptide: Structure, refer
 
 
 def test_contacts_and_size_of_beads_are_watched_while_they_move() -> None:
-    """Q is near 1 at the start and falls when the helix is stretched, also after a way through JSON; atoms have no such thing."""
+    """Q is near 1 at the start and falls when the helix is stretched, also after a way through JSON."""
     native = helix()
-    size, contacts = shape_of(native)
+    size, contacts = RadiusOfGyration.of(native, np.arange(len(native))), NativeContacts.of(bead_contacts(native, np.asarray(native.positions)))
     again = TypeAdapter(Observable).validate_json(contacts.model_dump_json())
     again.check(native)
     frames = folding(native, np.array([True, False]), 0)
     assert again(frames[0]) > 0.9
     assert again(frames[1]) < 0.1
     assert size(frames[1]) > size(frames[0])
-    assert shape_of(dipeptide_beads()) == ()
     with pytest.raises(RegionError, match="has 5 atoms"):
         contacts.check(native.take(np.arange(5)))
 
