@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.coarse.contacts import Contacts
-from studio.coarse.shape import bead_contacts
 from studio.errors import RegionError
 from studio.hybrid.whole import minimum_image
 from studio.structure import Floats, Integers, Structure
 from studio.units import NM_PER_ANGSTROM
 
-FEWEST_CONTACTS = 8
-"""Contacts below which nothing is said of a fold."""
 Index = Annotated[int, Field(ge=0)]
 Place = tuple[float, float, float]
 Positions = NDArray[np.floating]
@@ -382,6 +379,18 @@ def _cross(a: Floats, b: Floats) -> Floats:
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
+def shape_of(structure: Structure) -> tuple[RMSD, RadiusOfGyration] | tuple[()]:
+    """By what atoms and beads can be compared: how far the C-alphas are from where they are now, and how far they spread.
+
+    Args:
+        structure: At its start.
+    """
+    alphas = np.array([atom for atom in structure.atoms_of("protein").tolist() if structure.names[atom] == "CA"], dtype=np.int64)
+    if not len(alphas):
+        return ()
+    return RMSD.of(structure, alphas, "C-alpha RMSD to start"), RadiusOfGyration.of(structure, alphas, "C-alpha radius of gyration")
+
+
 def deviation_of(structure: Structure) -> RMSD | None:
     """How far the ligand, or else the protein, goes from where it is now; none of what has no shape.
 
@@ -393,16 +402,3 @@ def deviation_of(structure: Structure) -> RMSD | None:
         atoms, whose = structure.atoms_of("protein"), "protein"
     heavy = atoms[(structure.numbers[atoms] > 1) & ~structure.fixed[atoms]]
     return RMSD.of(structure, heavy, f"RMSD of the {whose}") if heavy.size >= 3 else None
-
-
-def shape_of(structure: Structure) -> tuple[RadiusOfGyration | NativeContacts, ...]:
-    """What tells the shape of beads: their size, and how many contacts of where they are now stay made; nothing of atoms.
-
-    Args:
-        structure: At its start.
-    """
-    if not structure.is_beads or len(structure) < 4:
-        return ()
-    size = RadiusOfGyration.of(structure, np.arange(len(structure)))
-    contacts = bead_contacts(structure, np.asarray(structure.positions))
-    return (size, NativeContacts.of(contacts)) if len(contacts) >= FEWEST_CONTACTS else (size,)

@@ -349,12 +349,14 @@ def test_charts_reach_the_page_as_plain_data_without_what_is_no_number():
     report = sample()
     data = plain(report)
     json.dumps(data, allow_nan=False)
-    assert [chart["type"] for chart in data["charts"]] == ["Bars", "Table", "Curves", "Heat", "Scatter", "Bars"]
+    assert [chart["type"] for chart in data["charts"]] == ["Bars", "Table", "Curves", "Heat", "Scatter", "Bars", "Heat"]
     assert data["charts"][0]["targets"] == [True] * 5
     assert data["charts"][4]["series"][0][1][0]["targeted"] is True
     assert data["charts"][1]["rows"][2][2] is None
     assert target_of(report.charts[2], [2, 3]).atoms == (3,)
     assert target_of(report.charts[2], [0, 0]).atoms == ()
+    assert target_of(report.charts[6], [0, 3]).atoms == (3,)  # a bin of a map
+    assert data["charts"][6]["cells"][0][3] is True
     assert plain(Report("Nothing", (report.charts[0],)))["charts"][0]["axis"] == "strain, kcal/mol"
 
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from studio.coarse.contacts import Contacts
 from studio.coarse.mapping import atomic_masses
 from studio.coarse.shape import FOLDED, Turn, bead_contacts, features, radius_of_gyration, rmsd, trace, turns
 from studio.errors import SettingsError, StudioError
 from studio.files import storage, write_whole
 from studio.hybrid.view import Progress
 from studio.io import store
+from studio.observables import FEWEST_CONTACTS
 from studio.parts import Part, keep, kept, key_of
 from studio.recipes.base import OnFrame, Recipe, Study
 from studio.recipes.recorded_shape import Recording, followed, is_coarse, recording
@@ -30,8 +32,6 @@ from studio.timeseries import mean_of
 
 MOST_TURNS = 12
 """Residues that have a map each; of longer chains the slowest coordinates are drawn."""
-FEWEST_CONTACTS = 8
-"""Contacts of the start below which nothing is said of a fold."""
 
 
 class Landscape(Recipe):
@@ -169,17 +169,15 @@ class _Work:
     def _series(self, shown: Structure, rows: Integers, frames: Sequence[Floats]) -> None:
         """Size, likeness to the start of the first run, and its contacts, along each run."""
         start = self.runs[0].structure.positions[rows]
-        coarse = any(is_coarse(run.structure) for run in self.runs)
-        masses = np.ones(len(shown)) if coarse else atomic_masses(shown)
-        line = trace(shown)
-        contacts = bead_contacts(shown, start) if len(line) >= 3 and all(shown.names[k] == "CA" for k in line.tolist()) else None
+        masses = np.ones(len(shown)) if any(is_coarse(run.structure) for run in self.runs) else atomic_masses(shown)
+        line, contacts = trace(shown), _contacts(shown, start)
         for run, places, end in zip(self.runs, frames, ("", "_other"), strict=False):
             series = {"radius_angstrom": 10.0 * radius_of_gyration(places, masses), "rmsd_angstrom": 10.0 * rmsd(places[:, line], start[line])}
-            if contacts is not None and len(contacts) >= FEWEST_CONTACTS:
-                series |= {"contacts": contacts.fraction(places)}
+            if contacts is not None:
+                series["contacts"] = contacts.fraction(places)
             for name, values in series.items():
                 mean = mean_of(values)
-                self.values |= {name + end: mean.value, **({f"{name}_error{end}": mean.error} if np.isfinite(mean.error) else {})}
+                self.values |= {name + end: float(mean.value), **({f"{name}_error{end}": float(mean.error)} if np.isfinite(mean.error) else {})}
             self.arrays |= {name + end: values for name, values in {**series, "time_ps": run.times, "frame": run.numbers}.items()}
 
     def _surfaces(self, shown: Structure, frames: Sequence[Floats]) -> list[list[Surface]]:
@@ -237,6 +235,14 @@ class _Work:
         worst = int(np.argmax(np.array(told["js"]) / np.array(told["js_floor"])))
         self.arrays |= {name: np.array(numbers) for name, numbers in told.items()}
         self.values |= {"worst_map": float(worst), **{name: numbers[worst] for name, numbers in told.items()}}
+
+
+def _contacts(shown: Structure, start: Floats) -> Contacts | None:
+    """Contacts of the start; none where there are too few for a fold."""
+    if not all(shown.names[k] == "CA" for k in trace(shown).tolist()):
+        return None
+    contacts = bead_contacts(shown, start)
+    return contacts if len(contacts) >= FEWEST_CONTACTS else None
 
 
 def _spread(found: Sequence[Turn], frames: Floats) -> Sequence[Turn]:

@@ -122,17 +122,16 @@ def _frames_of(surface: Surface, numbers: NDArray[Any]) -> dict[tuple[int, int],
 def _basins(arrays: Arrays, order: list[int]) -> Table:
     """Basins of each map, fullest residue first; a row shows a frame of the basin."""
     both = "basin_share_other" in arrays
-    columns = ("residue" if str(arrays["axes"][0]) == PHI_PSI[0] else "of", "basin", "share (%)", "±", "free energy (kcal/mol)", "±")
+    columns: tuple[str, ...] = ("residue" if str(arrays["axes"][0]) == PHI_PSI[0] else "of", "basin", "share (%)", "±", "free energy (kcal/mol)", "±")
     if both:
         columns = (*columns, f"{OTHER}: share (%)", "±", "free energy (kcal/mol)", "±", "difference (kcal/mol)")
     rows, targets = [], []
     for place in order if "basins" in arrays else []:
         for k, name in enumerate(arrays["basins"].tolist()):
-            cells = _basin(arrays, "", place, k)
-            if both:
-                theirs = _basin(arrays, "_other", place, k)
-                cells = (*cells, *theirs, theirs[2] - cells[2] if cells[2] is not None and theirs[2] is not None else None)
-            rows.append((str(arrays["maps"][place]), str(name), *cells))
+            ours = _basin(arrays, "", place, k)
+            theirs = _basin(arrays, "_other", place, k) if both else ()
+            above = (theirs[2] - ours[2] if ours[2] is not None and theirs[2] is not None else None,) if theirs else ()
+            rows.append((str(arrays["maps"][place]), str(name), *ours, *theirs, *above))
             targets.append(Target(frame=_frame_in(arrays, place, str(name))))
     zero = (
         "Free energy above the fullest basin of the residue" if str(arrays["axes"][0]) == PHI_PSI[0] else "Folded: at least half of the contacts of the start"
@@ -206,9 +205,11 @@ def _headline(arrays: Arrays, values: Values, leading: int) -> str:
     if "js" in values:
         name, times = str(arrays["maps"][leading]), values["js"] / values["js_floor"]
         way = "differ" if times > CHANCE else "cannot be told apart by so many frames"
+        folds = "contacts" in arrays
+        away = f" RMSD from the start {_with_error(values, 'rmsd_angstrom')} and {_with_error(values, 'rmsd_angstrom', '_other')} Å." if folds else ""
         return (
-            f"The two runs {way}: JS divergence {values['js']:.3f} ({name}), {times:.1f} times what chance would give; "
-            f"free energies differ by {values['fes_error_kcal_mol']:.2f} kcal/mol in the mean."
+            f"On this map the two runs {way}: JS divergence {values['js']:.3f} ({name}), {times:.1f} times what chance would give; "
+            f"free energies differ by {values['fes_error_kcal_mol']:.2f} kcal/mol in the mean.{away}"
         )
     counted = f"{values['frames']:,.0f} frames, worth {values['independent_frames']:,.0f} independent ones"
     if "basins" not in arrays:
@@ -226,10 +227,10 @@ def _share(arrays: Arrays, place: int, k: int) -> str:
     return f"{share:.0f}{f' ± {error:.0f}' if error is not None else ''} %"
 
 
-def _with_error(values: Values, name: str) -> str:
-    error = values.get(f"{name}_error")
+def _with_error(values: Values, name: str, end: str = "") -> str:
+    error = values.get(f"{name}_error{end}")
     digits = 2 if error is None or error >= 0.05 else 3
-    return f"{values[name]:.{digits}f}{f' ± {error:.{digits}f}' if error is not None else ''}"
+    return f"{values[name + end]:.{digits}f}{f' ± {error:.{digits}f}' if error is not None else ''}"
 
 
 def _doubts(values: Values) -> tuple[str, ...]:
@@ -237,5 +238,5 @@ def _doubts(values: Values) -> tuple[str, ...]:
     for label, end in (("This run's", ""), ("The second run's", "_other")):
         worth, frames = values.get("independent_frames" + end, TOO_FEW), values.get("frames" + end, 0.0)
         if worth < TOO_FEW:
-            found.append(f"{label} {frames:.0f} frames are worth {worth:.0f} independent ones: shares and free energies will still change as it goes on.")
+            found.append(f"{label} {frames:,.0f} frames are worth {worth:.0f} independent ones: shares and free energies will still change as it goes on.")
     return tuple(found)

@@ -20,12 +20,11 @@ from studio.errors import StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.inputs import with_relative_paths
-from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread
-from studio.recipes.lasting import Lasting
+from studio.recipes.lasting import Lasting, part_key
 from studio.recipes.series import AnySeries
 from studio.recipes.work import Watch
 from studio.result import Failure, Result, versions
@@ -68,7 +67,7 @@ class Task:
     def key(self) -> str:
         """A hash of all that the result depends on."""
         recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its files lie changes nothing
-        return key_of(recipe, self.files, *(f"{name} {version}" for name, version in versions().items()))
+        return part_key(recipe, self.files)
 
 
 @dataclass(frozen=True)
@@ -272,9 +271,9 @@ class LigandSeries(Lasting):
 
     def _result(self, found: list[Done], told: list[str]) -> Result:
         done = self._ordered(found)
-        lost = failures(done)
+        failed = failures(done)
         provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-        return Result({}, {"ligands": float(len(done)), "failed": float(len(lost))}, _common(done) | self.gathered(done), provenance, (*lost, *told))
+        return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
 
     def _ordered(self, done: list[Done]) -> list[Done]:
         return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else done

@@ -70,7 +70,7 @@ class Recording:
         whole, rows = MakeWhole(self.structure.take(kept)), np.searchsorted(kept, particles)
         first, step = int(self.numbers[0]), int(self.numbers[1] - self.numbers[0])
         every = step if step > SPARSE else 1
-        found, wanted = [], set(self.numbers.tolist())
+        found, wanted = list[Floats](), set(self.numbers.tolist())
         for block in self.replay.blocks(range(first, int(self.numbers[-1]) + 1, every), BLOCK, kept):
             tell(len(found) / len(self.numbers))
             for index, positions in enumerate(block.positions):

@@ -14,11 +14,10 @@ from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
 from studio.fragments import Piece, pieces
 from studio.internal import torsion_angles
-from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.progress import Progress
 from studio.recipes.base import Study
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.ligand import posed
 from studio.recipes.strain_report import report
 from studio.recipes.work import Watch, share
@@ -152,7 +151,7 @@ class _Parts:
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""
         settings = self.recipe.protocol.model_dump_json()
-        return key_of(self.ligand.key, potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
+        return part_key(self.ligand.key, potential.card.name, repr(potential), settings)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

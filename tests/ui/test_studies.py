@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ui
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 SEEN = "localStorage.setItem('potential-studio.tour', 'seen')"
-BARS, TABLE, CURVES, HEAT, SCATTER, RANKING = range(6)
+BARS, TABLE, CURVES, HEAT, SCATTER, RANKING, MAP = range(7)
 
 
 class App:
@@ -253,6 +253,15 @@ def its_charts_are_read_sorted_chosen_and_taken_home(app, visit):
     visit.locator(".tip").get_by_text("kcal/mol").wait_for()
     visit.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.3 * box["height"])
     wait_until(lambda: app.studio.reporting.chosen.atoms, visit)
+    visit.get_by_role("tab", name="Map", exact=True).click()
+    field = visit.locator(".drawing")
+    field.focus()
+    for _ in range(4):
+        visit.keyboard.press("ArrowRight")
+    assert "φ (°) \u2212117, ψ (°) 171" in field.get_attribute("aria-valuetext")
+    visit.keyboard.press("Enter")
+    wait_until(lambda: app.studio.reporting.chosen.atoms == (3,), visit)
+    shot(visit, "map")
     app.run = None
     visit.get_by_role("tab", name="By method").click()
     visit.locator(".numbers-of tbody tr").last.click()
@@ -270,7 +279,7 @@ def all_can_read_it_and_it_is_one_product(app, visit):
         for size in ("1280x800", "1920x1080"):
             width, height = map(int, size.split("x"))
             visit.set_viewport_size({"width": width, "height": height})
-            for k in (4, 3, 2, 1, 0):
+            for k in (MAP, 4, 3, 2, 1, 0):
                 visit.evaluate(f"studioReport.turn({k}, false)")
                 visit.wait_for_timeout(100)
                 assert low_contrast(visit) == [], (light, size, k)

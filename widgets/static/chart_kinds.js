@@ -146,7 +146,7 @@ function drawHeat(chart, room, ink) {
   const lefts = maps.map((map) => (numeric(map) ? 58 : 30 + Math.min(130, Math.max(...map.rows.map((row) => wide(shortened(row, 18))), 20))));
   const each = Math.max(room.width / maps.length, maps.length > 1 ? LEAST_MAP : 0);
   const rows = chart.rows.length;
-  const height = Math.max(room.height, numeric(chart) ? 220 : rows <= MOST_CELLS && maps.length === 1 ? 60 + rows * 13 : 0);
+  const height = Math.max(room.height, numeric(chart) ? 150 : rows <= MOST_CELLS && maps.length === 1 ? 60 + rows * 13 : 0);
   const sheet = new Sheet(each * maps.length, height, ink, chart.title);
   const top = maps.length > 1 ? 26 : 8;
   const items = maps.flatMap((map, k) => {
