@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -28,6 +28,7 @@ from studio.recipes.lasting import Lasting, part_key
 from studio.recipes.series import AnySeries
 from studio.recipes.work import Watch
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.structure import Structure
 
 LIGANDS, KEY = "ligands", "done.json"
@@ -256,20 +257,25 @@ class LigandSeries(Lasting):
 
     def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
         """Measure all ligands; one that cannot be done is a note."""
+        so_far = SoFar(folder, self.to_json())
 
         def after(done: list[Done]) -> None:
             if folder:
                 write_whole(folder / self.table_name, table(self._ordered(done), self.columns, ranked=bool(self.rank)).encode())
+            so_far.tell(lambda: replace(self._result(done), recipe=json.loads(self.to_json())))
 
         found, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
         check_some(found)
+        return self._result(found, told)
+
+    def _result(self, found: Sequence[Done], told: Sequence[str] = ()) -> Result:
         done = self._ordered(found)
         failed = failures(done)
         provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
         return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
 
-    def _ordered(self, done: list[Done]) -> list[Done]:
-        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else done
+    def _ordered(self, done: Sequence[Done]) -> list[Done]:
+        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else list(done)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Strain: how much energy a ligand pays for its pose, by several potentials, and where in the molecule."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -24,6 +25,7 @@ from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
+from studio.so_far import SoFar
 from studio.strain import Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
@@ -107,6 +109,7 @@ class _Parts:
 
     def __post_init__(self) -> None:
         self._pieces = pieces(self.ligand)
+        self._so_far = SoFar(self.folder, self.recipe.to_json())
 
     def measure(self, watch: Progress) -> None:
         """Ask one potential after the other; go on where one refuses.
@@ -144,6 +147,7 @@ class _Parts:
         else:
             if path and known is None:
                 self.found[name].save(path, key)
+            self._so_far.tell(lambda: replace(self.result(), recipe=json.loads(self.recipe.to_json())))
 
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""
