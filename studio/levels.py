@@ -36,8 +36,6 @@ LARGEST_IMPLICIT = 1500
 """Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
 
 NO_PROTEIN = "Beads stand for amino acids, and there is none here. Choose a level of atoms."
-MARTINI_STEP = 20.0
-"""Time step that Martini's beads are made for, fs."""
 WHOLE = "The whole protein becomes beads, not its pocket alone."
 NO_ATOMS = "These are beads, one a residue, without atoms. Choose CALVADOS, or open the protein with its atoms."
 
@@ -375,11 +373,6 @@ class MartiniLevel(_BeadLevel):
     def doubt(self, structure: Structure, beads: Structure) -> str:
         """Folds are held; see `_BeadLevel`."""
         return "Secondary structure and fold stay as prepared: it neither unfolds nor folds."
-
-    def apply(self, recipe: Dynamics) -> Dynamics:
-        """The protein as beads in their own water, with the time step that those are made for; see `Level`."""
-        there = super().apply(recipe)
-        return there if there == recipe else there.model_copy(update={"timestep": MARTINI_STEP})
 
     def carry(self, now: Structure, target: Structure) -> Carried:
         """Beads lie where their atoms are; see `Level`."""

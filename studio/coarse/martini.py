@@ -52,6 +52,11 @@ class Martini(BaseModel):
         """Of the thermostat, 1/ps."""
         return 1.0
 
+    @property
+    def timestep(self) -> float:
+        """That they are made for, fs."""
+        return 20.0
+
     def build(self, prepared: Structure, now: Structure, temperature: float, ph: float) -> MMSystem:
         """The beads where they are now, in water, and what moves them.
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studio.coarse.mapping import CARBON, atomic_masses
+from studio.coarse.mapping import atomic_masses
 from studio.coarse.martini_residues import Residues
 from studio.coarse.martini_table import mass_of
 from studio.errors import MissingPackageError, UnsupportedError
-from studio.structure import Floats, Integers, Structure
+from studio.structure import CARBON, Floats, Integers, Structure
 
 if TYPE_CHECKING:
     from vermouth.forcefield import ForceField

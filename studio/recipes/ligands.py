@@ -257,26 +257,26 @@ class LigandSeries(Lasting):
 
     def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
         """Measure all ligands; one that cannot be done is a note."""
+        so_far = SoFar(folder, self.to_json())
 
         def after(done: list[Done]) -> None:
             if folder:
                 write_whole(folder / self.table_name, table(self._ordered(done), self.columns, ranked=bool(self.rank)).encode())
             if any(each.result.ok for each in done):
-                so_far.tell(lambda: self._result(done, []))
+                so_far.tell(lambda: self._result(done))
 
-        so_far = SoFar(folder, self.to_json())
         found, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
         check_some(found)
         return self._result(found, told)
 
-    def _result(self, found: list[Done], told: list[str]) -> Result:
+    def _result(self, found: Sequence[Done], told: Sequence[str] = ()) -> Result:
         done = self._ordered(found)
         failed = failures(done)
         provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
         return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
 
-    def _ordered(self, done: list[Done]) -> list[Done]:
-        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else done
+    def _ordered(self, done: Sequence[Done]) -> list[Done]:
+        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else list(done)
 
     @property
     def columns(self) -> tuple[str, ...]:

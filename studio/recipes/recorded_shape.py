@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.coarse.mapping import CARBON
 from studio.coarse.shape import solute
 from studio.errors import SettingsError, StorageError
 from studio.hybrid.whole import MakeWhole
 from studio.recipes.base import load_recipe
 from studio.recorder import RECIPE
 from studio.replay import Replay
-from studio.structure import Floats, Integers, Structure
+from studio.structure import CARBON, Floats, Integers, Structure
 
 SMALL = 300
 """Heavy atoms up to which all of them are followed; of larger molecules the backbone."""
