@@ -2,7 +2,8 @@
 
 Heavy atoms come from a program of its own - `cgback` (a diffusion model, Ugarte La Torre 2025) or, quicker and rougher, `pulchra`
 (rotamer statistics, Rotkiewicz 2008, 10.1002/jcc.20906). What those do not know - hydrogens, caps, terminal oxygens - is laid
-over the new neighbours in the shape that it has in the prepared structure, so that protonation and naming stay.
+over the new neighbours in the shape that it has in the prepared structure, so that protonation and naming stay. Beads that are a
+whole backbone need no such program: everything else is laid over them.
 Knows structures and systems; must not know levels or runs.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from studio.coarse.chain import torsion_of
 from studio.coarse.rebuild import Heavy, by_cgback, by_pulchra
-from studio.errors import StructureError, UnsupportedError
+from studio.errors import LeftBehindError, StructureError, UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.superpose import superposition
@@ -59,27 +60,51 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
     """The atoms of `like` where the beads are.
 
     Args:
-        beads: One a residue, at present positions.
+        beads: At present positions: C-alphas, or more beads of the backbone, which then stay where they are.
         like: The prepared structure that they stand for: its atoms, names, order and protonation are kept.
         by: Which program builds the heavy atoms.
 
     Raises:
-        UnsupportedError: There is more than the protein of the beads, or a residue is none of the twenty.
+        LeftBehindError: There is more than the protein of the beads.
+        UnsupportedError: These are other residues, or one is none of the twenty.
         MissingPackageError: The program is not installed.
         StructureError: It failed.
     """
-    rows = _rows(beads, like)
+    alphas = _alphas(beads)
+    rows = _rows(alphas, like)
     positions, placed = np.array(like.positions), np.zeros(len(like), dtype=np.bool_)
     by_residue: dict[int, dict[str, int]] = {}
     for atom, residue in enumerate(like.residue_index.tolist()):
         by_residue.setdefault(residue, {})[like.names[atom]] = atom
-    for row, built in zip(rows, BUILDERS[by](beads), strict=True):
+    heavy = zip(rows, BUILDERS[by](beads), strict=True) if len(alphas) == len(beads) else _known(beads, like)
+    for row, built in heavy:
         for name, place in built.items():
             found = by_residue[row].get(name)
             if found is not None and like.numbers[found] > 1:
                 positions[found], placed[found] = place, True
     whole = like.with_positions(_completed(like, positions, placed))
-    return _judged(whole, like, beads, rows)
+    return _judged(whole, like, alphas, rows)
+
+
+def _alphas(beads: Structure) -> Structure:
+    """The beads that are C-alphas, one a residue; caps have none."""
+    return beads.take(np.flatnonzero([name == "CA" for name in beads.names]))
+
+
+def _known(beads: Structure, like: Structure) -> list[tuple[int, Heavy]]:
+    """By residue the places of atoms that are beads themselves: where the whole backbone is known, nothing has to be guessed from C-alphas.
+
+    Raises:
+        UnsupportedError: A residue is not in `like`.
+    """
+    rows = {residue: row for row, residue in enumerate(like.residues)}
+    found: dict[int, Heavy] = {}
+    for bead, name in enumerate(beads.names):
+        residue = beads.residue_of(bead)
+        if residue not in rows:
+            raise UnsupportedError(f"There is a bead for {residue}, which is not among the atoms to be built. Start from the prepared structure.")
+        found.setdefault(rows[residue], {})[name] = beads.positions[bead]
+    return list(found.items())
 
 
 def settled(rebuilt: Structure, system: System) -> Structure:
@@ -115,7 +140,8 @@ def _rows(beads: Structure, like: Structure) -> list[int]:
     """The residue of `like` for each bead.
 
     Raises:
-        UnsupportedError: There is more than them, or less.
+        UnsupportedError: There are other residues.
+        LeftBehindError: There is more than them.
     """
     alphas = {
         like.residues[row]: row for atom, row in enumerate(like.residue_index.tolist()) if like.names[atom] == "CA" and like.residues[row].kind == "protein"
@@ -126,9 +152,9 @@ def _rows(beads: Structure, like: Structure) -> list[int]:
         )
     others = len(like) - len(like.atoms_of("protein"))
     if others:
-        raise UnsupportedError(
+        raise LeftBehindError(
             f"Beads left {others:,} atoms of water, ions or ligands behind, which have no place around the new shape. "
-            "Choose MM implicit to go on from it, or start from the prepared structure."
+            "Go on from the last atoms, before the beads; or, where only water was left, see the protein by itself in continuum water (MM implicit)."
         )
     return [alphas[residue] for residue in beads.residues]
 

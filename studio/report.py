@@ -160,6 +160,11 @@ class Heat:
         targets: What each row stands for; none, or one a row.
         points: Cells (row, column) that are marked, and what they are.
         note: A sentence below.
+        edges: Ends of the cells along x from the left, and along y from the top: a map of numbers, drawn square with ticks instead of names.
+        cells: What each cell stands for, a row for each of `rows`; in place of `targets`.
+        low_stands_out: Low values have the stronger colours, as the valleys of a free energy should.
+        dots: Small marks (row, column) without names, in cells from the upper left corner, 0.5 for the middle of the first: where copies are.
+        beside: Maps that are drawn at the right, each under its title; those of one unit share one scale.
     """
 
     title: str
@@ -173,6 +178,11 @@ class Heat:
     targets: tuple[Target, ...] = ()
     points: tuple[tuple[int, int, str], ...] = ()
     note: str = ""
+    edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    cells: tuple[tuple[Target, ...], ...] = ()
+    low_stands_out: bool = False
+    dots: tuple[tuple[float, float], ...] = ()
+    beside: "tuple[Heat, ...]" = ()
 
 
 @dataclass(frozen=True)

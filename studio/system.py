@@ -236,8 +236,8 @@ class System(_Settings):
             UnsupportedError: The force field does not know the molecule.
         """
         structure = structure or self.prepare(progress)
-        if structure.is_beads:
-            raise UnsupportedError("These are beads, one a residue, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
+        if structure.is_coarse:
+            raise UnsupportedError("These are beads, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
         tell = progress or _nobody
         key = cache.key_of("system", cache.content_of(structure), self.forcefield.model_dump_json(), self.implicit)
         known = cache.load_system(key, structure)
@@ -312,6 +312,11 @@ EXAMPLES: dict[str, Example] = {
         "A helix of ten alanines",
         "A peptide built from its sequence: the helix holds by its hydrogen bonds, or does it?",
         System(source=FromSequence(sequence="AAAAAAAAAA", shape="helix")),
+    ),
+    "histatin-5": Example(
+        "Histatin-5, a disordered chain",
+        "24 residues of saliva (UniProt P15516, residues 20-43) that never fold, as beads by CALVADOS; by SAXS its radius of gyration is 13.8 \u00c5.",
+        System(source=FromChains(sequences=("DSHAKRHHGYKRKFHEKHHSHRGY",))),
     ),
     "host-guest": Example(
         "A guest in its host",

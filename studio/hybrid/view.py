@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from studio import plugins
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import GoModel
+from studio.coarse.learned_beads import Learned
+from studio.coarse.martini import Martini
 from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import LinkStyle, Part, cap
@@ -23,7 +25,7 @@ from studio.structure import Structure
 from studio.system import System
 
 Resolution = Literal["nnp", "nnp/mm", "mm", "beads"]
-BeadModel = Annotated[GoModel | Calvados, Field(discriminator="kind")]
+BeadModel = Annotated[GoModel | Calvados | Learned | Martini, Field(discriminator="kind")]
 """What beads feel."""
 
 TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0, "beads": 10.0}
@@ -105,6 +107,11 @@ class View(BaseModel):
         return self.resolution in ("nnp/mm", "mm")
 
     @property
+    def timestep(self) -> float:
+        """The time step that it is tried with first, fs."""
+        return self.beads.timestep if self.resolution == "beads" else TIMESTEPS[self.resolution]
+
+    @property
     def clock(self) -> str:
         """What its time is called: that of beads, which slide past each other without friction, is not that of atoms."""
         return "CG time" if self.resolution == "beads" else "time"
@@ -133,8 +140,8 @@ class View(BaseModel):
         structure = structure if structure is not None else system.prepare(progress)
         if self.resolution == "beads":
             return beads_only(self.beads.build(system.prepare(progress), structure, temperature, system.ph))
-        if structure.is_beads:
-            raise UnsupportedError("These are beads, one a residue, and this level needs atoms. Choose a level of beads, or open the protein with its atoms.")
+        if structure.is_coarse:
+            raise UnsupportedError("These are beads, and this level needs atoms. Choose a level of beads, or open the protein with its atoms.")
         if self.resolution == "nnp":
             return self._network(system, structure, tell)
         mm = system.parametrise(structure, progress)

@@ -19,14 +19,14 @@ from studio.hybrid.boundary import Part, cap
 from studio.hybrid.coupling import couple_fragments
 from studio.hybrid.view import View
 from studio.inputs import localised
-from studio.parts import keep, kept, key_of
+from studio.parts import keep, kept
 from studio.potentials.base import BoundPotential, Potential, evaluate_batch
 from studio.progress import Progress
 from studio.recipes.dynamics import SAFE, Dynamics
+from studio.recipes.lasting import part_key
 from studio.recipes.work import Watch
 from studio.recorder import RECIPE
 from studio.replay import Replay
-from studio.result import versions
 from studio.settings import validated
 from studio.simulation import OpenMMSimulation
 from studio.structure import Floats, Structure
@@ -256,4 +256,4 @@ def _blur(potential: BoundPotential, part: Part, places: Floats) -> float:
 def _key(drive: Dynamics, start: Structure, provenance: dict[str, str], picoseconds: float) -> str:
     """A hash of all that a window depends on."""
     found = json.dumps(provenance, sort_keys=True)
-    return key_of(drive.to_json(), start.key, f"{picoseconds:g}", found, *(f"{name} {version}" for name, version in versions().items()))
+    return part_key(drive.to_json(), start.key, f"{picoseconds:g}", found)

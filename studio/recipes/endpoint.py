@@ -19,12 +19,12 @@ from studio.endpoint import TERMS, Ends, doubts, strains, total
 from studio.errors import StoppedError, StudioError
 from studio.forcefield.pocket import Capped
 from studio.partners import partners
-from studio.parts import Part, keep, kept, key_of
+from studio.parts import Part, keep, kept
 from studio.potentials.base import Potential
 from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.interaction import complex_of
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.recorded import Frames, recorded
 from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
@@ -276,7 +276,7 @@ class _Work:
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
         chosen = self.source
-        return key_of(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more, *versions().values())
+        return part_key(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes."""

@@ -13,11 +13,11 @@ from studio.contacts import hydrogen_bonds
 from studio.errors import SettingsError, StoppedError, StudioError
 from studio.interaction import Nonbonded, row_distances, row_energies
 from studio.partners import Partners, partners
-from studio.parts import Part, keep, kept, key_of
+from studio.parts import Part, keep, kept
 from studio.potentials.base import Potential
 from studio.progress import Progress
 from studio.recipes.base import Study
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
@@ -230,7 +230,7 @@ class _Work:
 
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
-        return key_of(self.given, *more, *(f"{name} {text}" for name, text in versions().items()))
+        return part_key(self.given, *more)
 
     def __post_init__(self) -> None:
         self.given = f"{self.pair.structure.key} {self.pair.ligand.tolist()}"

@@ -14,9 +14,9 @@ from studio.cluster import fragment_energies
 from studio.contacts import TOUCH, HydrogenBonds, hydrogen_bonds
 from studio.errors import StoppedError, StudioError
 from studio.interaction import Nonbonded, row_distances, row_energies
-from studio.parts import Part, keep, kept, key_of
+from studio.parts import Part, keep, kept
 from studio.recipes.base import Study
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.recorded import Frames, recorded
 from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
@@ -179,7 +179,7 @@ class _Work:
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
         chosen = self.source
-        return key_of(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more, *versions().values())
+        return part_key(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes."""

@@ -11,6 +11,7 @@ from typing import ClassVar
 from studio.errors import StudioError
 from studio.files import storage, write_whole
 from studio.io import store
+from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.recipes.work import Watch
@@ -59,6 +60,15 @@ class Lasting(Recipe):
             StudioError: There is none, or the user stopped before there was one (`StoppedError`, from the watch).
         """
         raise NotImplementedError
+
+
+def part_key(*made_from: str) -> str:
+    """The key of a part: a hash of all that it depends on, and of the versions of Python and the packages.
+
+    Args:
+        made_from: As text.
+    """
+    return key_of(*made_from, *(f"{name} {version}" for name, version in versions().items()))
 
 
 def keep_structure(structure: Structure, folder: Path | None) -> None:

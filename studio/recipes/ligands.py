@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -20,15 +20,15 @@ from studio.errors import StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
 from studio.inputs import with_relative_paths
-from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread
-from studio.recipes.lasting import Lasting
+from studio.recipes.lasting import Lasting, part_key
 from studio.recipes.series import AnySeries
 from studio.recipes.work import Watch
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.structure import Structure
 
 LIGANDS, KEY = "ligands", "done.json"
@@ -67,7 +67,7 @@ class Task:
     def key(self) -> str:
         """A hash of all that the result depends on."""
         recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its files lie changes nothing
-        return key_of(recipe, self.files, *(f"{name} {version}" for name, version in versions().items()))
+        return part_key(recipe, self.files)
 
 
 @dataclass(frozen=True)
@@ -257,20 +257,25 @@ class LigandSeries(Lasting):
 
     def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
         """Measure all ligands; one that cannot be done is a note."""
+        so_far = SoFar(folder, self.to_json())
 
         def after(done: list[Done]) -> None:
             if folder:
                 write_whole(folder / self.table_name, table(self._ordered(done), self.columns, ranked=bool(self.rank)).encode())
+            so_far.tell(lambda: replace(self._result(done), recipe=json.loads(self.to_json())))
 
         found, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
         check_some(found)
-        done = self._ordered(found)
-        lost = failures(done)
-        provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-        return Result({}, {"ligands": float(len(done)), "failed": float(len(lost))}, _common(done) | self.gathered(done), provenance, (*lost, *told))
+        return self._result(found, told)
 
-    def _ordered(self, done: list[Done]) -> list[Done]:
-        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else done
+    def _result(self, found: Sequence[Done], told: Sequence[str] = ()) -> Result:
+        done = self._ordered(found)
+        failed = failures(done)
+        provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
+        return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
+
+    def _ordered(self, done: Sequence[Done]) -> list[Done]:
+        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else list(done)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Strain: how much energy a ligand pays for its pose, by several potentials, and where in the molecule."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -14,17 +15,17 @@ from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
 from studio.fragments import Piece, pieces
 from studio.internal import torsion_angles
-from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.progress import Progress
 from studio.recipes.base import Study
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.ligand import posed
 from studio.recipes.strain_report import report
 from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
 from studio.result import Result, versions
+from studio.so_far import SoFar
 from studio.strain import Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
@@ -108,6 +109,7 @@ class _Parts:
 
     def __post_init__(self) -> None:
         self._pieces = pieces(self.ligand)
+        self._so_far = SoFar(self.folder, self.recipe.to_json())
 
     def measure(self, watch: Progress) -> None:
         """Ask one potential after the other; go on where one refuses.
@@ -145,11 +147,12 @@ class _Parts:
         else:
             if path and known is None:
                 self.found[name].save(path, key)
+            self._so_far.tell(lambda: replace(self.result(), recipe=json.loads(self.recipe.to_json())))
 
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""
         settings = self.recipe.protocol.model_dump_json()
-        return key_of(self.ligand.key, potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
+        return part_key(self.ligand.key, potential.card.name, repr(potential), settings)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

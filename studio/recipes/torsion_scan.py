@@ -14,12 +14,11 @@ from studio.conformers import rotatable
 from studio.errors import SettingsError, StoppedError, StudioError
 from studio.fragments import around
 from studio.internal import torsion_angles
-from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.profiles import agreement, at, barrier, ends, minima
 from studio.progress import Progress
 from studio.recipes.base import Study
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.ligand import posed
 from studio.recipes.recorded_angles import recorded_angles
 from studio.recipes.strain import torsion_names
@@ -208,8 +207,7 @@ class _Scans:
         """A hash of all that a part depends on."""
         molecule, torsions = self.subjects[bond]
         settings = self.recipe.protocol.model_dump_json()
-        parts = (molecule.key, str(torsions.tolist()), potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
-        return key_of(*parts)
+        return part_key(molecule.key, str(torsions.tolist()), potential.card.name, repr(potential), settings)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

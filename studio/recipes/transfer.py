@@ -18,11 +18,10 @@ from studio.frame import Frame
 from studio.hybrid.coupling import Model
 from studio.hybrid.view import MLFragment, View
 from studio.ladder import Ladder
-from studio.parts import key_of
 from studio.progress import Progress
 from studio.recipes.base import Study
 from studio.recipes.dynamics import Dynamics
-from studio.recipes.lasting import Lasting, keep_structure
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.transfer_report import absolute_report, relative_report, values_of
 from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Atoms, Focus
@@ -311,7 +310,7 @@ class RelativeBinding(_FreeEnergy):
 
 def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, course: "_Course", folder: Folder | None) -> bool:
     """Sweep until there are enough; whether that was reached."""
-    key = key_of(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key, *versions().values())
+    key = part_key(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key)
     if not (folder and ladder.restore(folder / SAMPLES, key)):
         course.tell(0.0, "Relaxing the start")
         ladder.start()
