@@ -11,6 +11,7 @@ import numpy as np
 
 from studio.estimators import inefficiency
 from studio.structure import Flags, Floats, Integers
+from studio.timeseries import block_mean
 from studio.units import BOLTZMANN, KJ_PER_KCAL
 
 BINS = 20
@@ -24,6 +25,10 @@ SLOWEST = ("slowest coordinate", "second slowest")
 """Axes."""
 FEWEST_BLOCKS = 8
 """Fewer independent pieces say too little about their own scatter."""
+CLEAR = 2.0
+"""Blocks scatter by themselves: they are believed where they see so many times the memory that autocorrelation sees."""
+PIECES = 8
+"""Of a run, that are compared with each other."""
 OFTEN = 0.95
 """Share of the drawn samples that have to hold a state, for its error to be known."""
 
@@ -66,9 +71,21 @@ class Surface:
         return np.asarray(self.counts / max(len(self.x), 1))
 
     def independent(self) -> float:
-        """So many independent frames the correlated ones are worth: by the slower of the coordinates, on a circle where they are periodic."""
-        series = [turn(np.radians(values)) for values in (self.x, self.y) for turn in (np.cos, np.sin)] if self.periodic else [self.x, self.y]
-        return len(self.x) / max(inefficiency(each) for each in series)
+        """So many independent frames the correlated ones are worth, for the counts in bins.
+
+        Pieces of the run differ in their counts by more than chance would have it: Pearson's chi square among them, for each degree of freedom, is 1 for
+        independent frames and else the number of frames that are worth one. Frames in the order of time, also if copies take turns.
+        """
+        count = len(self.x)
+        if count < 2 * PIECES:
+            return float(count)
+        flat = np.ravel_multi_index((*self.cells.T,), self.counts.shape)
+        _, seen = np.unique(flat, return_inverse=True)
+        piece = np.arange(count) * PIECES // count
+        counts = np.bincount(piece * (seen.max() + 1) + seen, minlength=PIECES * (seen.max() + 1)).reshape(PIECES, -1)
+        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / count
+        square = float(((counts - expected) ** 2 / expected).sum()) / ((PIECES - 1) * max(counts.shape[1] - 1, 1))
+        return count / max(1.0, square)
 
     @property
     def periodic(self) -> bool:
@@ -97,6 +114,20 @@ def spread_edges(values: Floats) -> Floats:
     """
     low, high = float(np.min(values)), float(np.max(values))
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def memory(series: Floats) -> float:
+    """So many frames are worth one independent frame: by autocorrelation, or by blocks where these say much more.
+
+    Autocorrelation sees no memory where frames of several copies take turns; blocks of many frames do.
+
+    Args:
+        series: In the order of time, (f,).
+    """
+    naive = float(series.std()) / np.sqrt(max(len(series) - 1, 1))
+    by_blocks = (block_mean(series).error / naive) ** 2 if naive > 0.0 else 1.0
+    along = inefficiency(series)
+    return by_blocks if by_blocks > CLEAR * along else along
 
 
 def jensen_shannon(p: Floats, q: Floats) -> float:
@@ -286,8 +317,8 @@ def populations(inside: Flags, names: Sequence[str], temperature: float, *, abov
 
 def _redrawn(inside: Flags, draws: int, seed: int) -> Floats:
     """Shares of the states in samples of blocks, (draws, states); none where there are too few blocks."""
-    memory = max((inefficiency(column) for column in inside.T.astype(np.float64)), default=1.0)
-    blocks = int(len(inside) / (2.0 * memory)) if memory > 1.0 else len(inside)
+    slowest = max((memory(column) for column in inside.T.astype(np.float64)), default=1.0)
+    blocks = int(len(inside) / (2.0 * slowest)) if slowest > 1.0 else len(inside)
     if blocks < FEWEST_BLOCKS:
         return np.zeros((0, inside.shape[1]))
     edges = np.linspace(0, len(inside), min(blocks, 1000) + 1).astype(np.int64)
