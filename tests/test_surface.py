@@ -233,7 +233,7 @@ def test_share_of_mirror_images_among_backbone_beads(dipeptide: Structure, refer
     assert mirror_share(turn.surface(both), turn.surface(other)) is None
 
 
-def test_contacts_and_size_of_beads_are_watched_while_they_move() -> None:
+def test_contacts_of_beads_are_watched_while_they_move() -> None:
     """Q is near 1 at the start and falls when the helix is stretched, also after a way through JSON."""
     native = helix()
     size, contacts = RadiusOfGyration.of(native, np.arange(len(native))), NativeContacts.of(bead_contacts(native, np.asarray(native.positions)))
