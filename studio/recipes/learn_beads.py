@@ -82,7 +82,7 @@ class LearnBeads(Lasting):
     system: System
     labels: Annotated[
         int,
-        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from. A dipeptide is known to about 0.5 kcal/mol with 600, 0.2 with 1,500."),
+        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from. 600 give a dipeptide to 0.5 kcal/mol, 1,500 to 0.2."),
     ] = 2000
     reference: Annotated[
         Literal["mm", "nnp", "nnp/mm"],
