@@ -20,6 +20,7 @@ from studio.cli_runs import runs
 from studio.errors import SettingsError, StorageError, StudioError
 
 if TYPE_CHECKING:
+    from studio.coarse.card import BeadCard
     from studio.frame import Frame
     from studio.potentials.catalogue import Entry, Use
     from studio.recipes.base import Recipe, Resumable, Runnable
@@ -111,19 +112,25 @@ def run(what: str | None, out: Path | None, resume: Path | None, steps: int | No
 @click.option("--use", type=click.Choice(["academic", "commercial"]), help="What the results are for; POTENTIAL_STUDIO_USE says it otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def models(name: str | None, use: "Use | None", as_json: bool) -> None:
-    """List the potentials, or show the card of NAME and what makes it ready.
+    """List the potentials and the learned bead models, or show the card of NAME and what makes it ready.
 
     Nothing is loaded or downloaded: states are what installed packages and files on disk say.
     """
+    from studio.coarse import shelf
     from studio.potentials.catalogue import entries, examine
 
+    if name in shelf.folders():
+        _show_bead_card(name, shelf.card(name), as_json=as_json)
+        return
     found = (examine(plugins.load("studio.potentials", name)().card, use),) if name else entries(use)
     if as_json:
-        click.echo(json.dumps([{**asdict(entry.card), "state": entry.state, "advice": entry.advice} for entry in found], indent=1))
+        beads = [] if name else [{**card.model_dump(mode="json"), "name": key, "state": card.state} for key, card in shelf.cards().items()]
+        click.echo(json.dumps([*({**asdict(entry.card), "state": entry.state, "advice": entry.advice} for entry in found), *beads], indent=1))
     elif name:
         _show_card(found[0])
     else:
         _show_table(found)
+        _show_beads(shelf.cards())
 
 
 @main.command("compile")
@@ -171,6 +178,32 @@ def _show_table(found: "tuple[Entry, ...]") -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     ready = sum(entry.state == "ready" for entry in found)
     click.echo(f"{ready} of {len(found)} ready. `potential-studio models NAME` shows a card and what makes it ready.")
+
+
+def _show_beads(cards: "dict[str, BeadCard]") -> None:
+    """Learned bead models, a line each."""
+    if cards:
+        click.echo("Learned bead models:")
+    width = max(map(len, cards), default=0)
+    for name, card in cards.items():
+        click.echo(
+            f"{name.ljust(width)}  {card.state.ljust(9)}  {card.title or card.molecule}, {card.labels} mean forces at {card.temperature:g} K, {card.licence}"
+        )
+
+
+def _show_bead_card(name: str, card: "BeadCard", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({**card.model_dump(mode="json"), "name": name, "state": card.state}, indent=1))
+        return
+    lines = {
+        "name": name, "state": card.state, "molecule": card.molecule, "residues": " ".join(card.residues), "beads": f"{len(card.beads)}, {card.scheme}",
+        "learned from": f"{card.labels} mean forces at {card.temperature:g} K, {card.reference}",
+        "network": f"{card.network.kind}, mean of {card.network.members}, seed {card.seed}", "licence": card.licence, "weights": card.weights_sha256,
+    }  # fmt: skip
+    lines |= {f"gate {gate.name}": f"{gate.value} (limit {gate.limit}) {'passed' if gate.passed else 'FAILED'} {gate.note}" for gate in card.gates}
+    click.echo(card.title or name)
+    for what, text in lines.items():
+        click.echo(f"  {what:15} {text}")
 
 
 def _show_card(entry: "Entry") -> None:

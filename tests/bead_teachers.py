@@ -47,7 +47,7 @@ class Teacher:
     def surface(turns: Tensor) -> Tensor:
         """Energy of the torsions from their sines and cosines, kJ/mol."""
         sin_phi, sin_psi, cos_phi, cos_psi = turns
-        return -6.0 * (0.36 * cos_phi - 0.93 * sin_phi) - 4.0 * sin_psi + 3.0 * (cos_phi * cos_psi - sin_phi * sin_psi)
+        return 12.0 * sin_phi - 6.0 * sin_psi + 3.0 * (cos_phi * cos_psi - sin_phi * sin_psi)
 
     def energies(self, places: Tensor) -> Tensor:
         seen = self.coordinates(places)
@@ -57,7 +57,7 @@ class Teacher:
         seen = self.coordinates(places)
         slopes = self.prior.slopes(seen)
         sin_phi, sin_psi, cos_phi, cos_psi = seen.turns
-        slopes[-4:] += torch.stack((5.58 - 3.0 * sin_psi, -4.0 - 3.0 * sin_phi, 3.0 * cos_psi - 2.16, 3.0 * cos_phi))
+        slopes[-4:] += torch.stack((12.0 - 3.0 * sin_psi, -6.0 - 3.0 * sin_phi, 3.0 * cos_psi, 3.0 * cos_phi))
         return self.coordinates.forces(seen, slopes)
 
     def labels(self, positions: Floats, error: float = 60.0, seed: int = 0) -> Labels:

@@ -51,7 +51,7 @@ def turned(positions: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def test_the_dial_goes_from_fine_to_coarse() -> None:
     names = [one.name for one in levels()]
-    assert [name for name in names if name != "learned"] == ["nnp", "nnp/mm", "mm", "mm-implicit", "martini3", "go-ca", "calvados2"]
+    assert names[:8] == ["nnp", "nnp/mm", "mm", "mm-implicit", "martini3", "learned", "go-ca", "calvados2"]
     assert set(names) <= set(plugins.names("studio.levels"))
     assert [one.rank for one in levels()] == sorted(one.rank for one in levels())
 
@@ -92,7 +92,7 @@ def test_contract_of_carrying(name: str, box: Structure) -> None:
         assert 0 < carried.atoms <= len(target)
 
 
-@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit", *BEADS])
+@pytest.mark.parametrize("name", ["nnp", "nnp/mm", "mm", "mm-implicit", "learned", *BEADS])
 def test_a_recipe_knows_its_level(name: str) -> None:
     found = level_of(level(name).apply(HOME))
     assert found is not None

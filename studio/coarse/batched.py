@@ -4,9 +4,9 @@
 
 This is BAOAB (Leimkuhler and Matthews 2013, 10.1093/amrx/abs010) with its two half kicks, which meet at the same positions, joined to
 one: the same positions for one force a step. Velocities are those in the middle of a step, whose kinetic temperature is right at long
-steps, too (Zhang 2019, 10.1021/acs.jpca.9b02771). Where wished, torsions jump now and then, by Metropolis' rule: the distribution stays
-that of the model, and basins fill as they should that heat alone would take long to reach. A replica that leaves physics is set aside where it was last sane, and counted.
-Time is CG time. Knows models by their forces; must not know how they were learned.
+steps, too (Zhang 2019, 10.1021/acs.jpca.9b02771). Where wished, torsions jump now and then, by Metropolis' rule: the distribution
+stays that of the model, and basins fill as they should that heat alone would take long to reach. A replica that leaves physics is set
+aside where it was last sane, and counted. Time is CG time. Knows models by their forces; must not know how they were learned.
 """
 
 import io

@@ -210,7 +210,7 @@ class Held:
         mapping: Of all its atoms, by slice.
         bead_map: C, (b, n).
         sampling: How.
-        number: Of whoever works: each has random numbers of its own.
+        number: Of the work: each has random numbers of its own.
     """
 
     def __init__(self, moving: "openmm.System", mapping: Mapping, bead_map: Floats, sampling: Sampling, number: int = 0) -> None:
@@ -218,7 +218,7 @@ class Held:
 
         self._mapping, self._map, self._sampling = mapping, bead_map, sampling
         self._integrator = _summing(moving, mapping.sites, sampling)
-        self._integrator.setRandomNumberSeed(sampling.seed + 104729 * number + 1)
+        self._integrator.setRandomNumberSeed((sampling.seed + 104729 * number) % (2**31 - 2) + 1)
         platform, _threads = platform_of(moving)
         properties = {"Threads": "1"} if platform == "CPU" else {}
         chosen = [openmm.Platform.getPlatformByName(platform), properties] if platform else []

@@ -8,7 +8,7 @@ label is worth hundreds of instantaneous forces. Knows mappings, systems and wha
 know what learns from the labels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from studio.coarse.mapping import Mapping
 from studio.coarse.spread import Ask, Shelf, spread
 from studio.errors import SimulationError
 from studio.parts import key_of
+from studio.progress import Progress
 from studio.structure import Floats, Structure
 from studio.system import System
 from studio.thermostat import Thermostat, make_context
@@ -31,10 +32,8 @@ from studio.thermostat import Thermostat, make_context
 if TYPE_CHECKING:
     import openmm
 
-__all__ = ["Reference", "Sampling", "Tell", "configurations", "mean_forces", "nobody", "optimised_map"]
+__all__ = ["Reference", "Sampling", "configurations", "mean_forces", "nobody", "optimised_map"]
 
-Tell = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 WARM_UP = 5.0
 """Before the first configuration at each temperature, ps."""
 CALM = 1.0
@@ -85,7 +84,7 @@ def configurations(
     mapping: Mapping,
     sampling: Sampling,
     *,
-    tell: Tell = nobody,
+    tell: Progress = nobody,
     folder: Path | None = None,
 ) -> tuple[Floats, Floats]:
     """Atoms as they lie at the temperatures, in mixed order; and forces on them at the lowest one, for the optimised map.
@@ -199,7 +198,6 @@ class _Round:
     """Configurations to be labelled by one process: their indices and atoms, (m, n, 3); C."""
 
     ground: _Ground
-    number: int
     indices: tuple[int, ...]
     atoms: Floats
     bead_map: Floats
@@ -214,7 +212,7 @@ def mean_forces(
     *,
     atoms: Floats,
     bead_map: Floats,
-    tell: Tell = nobody,
+    tell: Progress = nobody,
     folder: Path | None = None,
 ) -> Iterator[tuple[int, Label]]:
     """The mean force on the beads at each configuration, as they come: first those that were kept, then in no order.
@@ -246,11 +244,10 @@ def mean_forces(
     def ask() -> None:
         tell(away / len(atoms), f"Mean force {away} of {len(atoms)}")
 
-    rounds = [
-        _Round(ground, number, tuple(left[number :: sampling.workers]), atoms[left[number :: sampling.workers]], bead_map) for number in range(sampling.workers)
-    ]
+    portions = [left[number :: sampling.workers] for number in range(min(sampling.workers, len(left)))]
+    rounds = [_Round(ground, tuple(portion), atoms[portion], bead_map) for portion in portions]
     try:
-        for index, label in spread(_measured, [one for one in rounds if one.indices], sampling.workers, ask):
+        for index, label in spread(_measured, rounds, sampling.workers, ask):
             away += 1
             if label is not None:
                 shelf.add(index, label)
@@ -262,7 +259,7 @@ def mean_forces(
 def _measured(share: _Round, ask: Ask) -> Iterator[tuple[int, Label | None]]:
     """Label after label, by one Context; none for a configuration that leaves physics."""
     ground = share.ground
-    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.number)
+    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.indices[0])
     for index, atoms in zip(share.indices, share.atoms, strict=True):
         try:
             yield index, held.label(atoms, ground.sampling.seed + index, ask)

@@ -1,7 +1,9 @@
 """Training: from labels to a learned model.
 
-    loss = sum_i w_i |F_i - F_prior(r_i) + dE/dr (r_i)|^2,   w_i = 1 / (error_i^2 + floor^2)
+    loss = sum_i sum_c w_ic [Q_c(F_i) - Q_c(F_prior(r_i)) - Q_c(-dE/dr(r_i))]^2,   w_ic = v_ic / <v_ic Q_c^2>,   v_ic = 1 / (error_ic^2 + floor_c^2)
 
+Q_c(F): the force F along bond, angle or torsion c. Each of them counts alike, torsions more: as forces on beads, those along stiff
+bonds are a hundred times those along torsions, whose surface would be the last thing to be learned though it is all that matters.
 Positions of labels do not change, so that coordinates and their slopes are worked out once, and only the network is asked again. All
 members of the ensemble are trained at once, each from other weights and with other importance of each label (Rubin 1981's Bayesian
 bootstrap, 10.1214/aos/1176345338). Some labels are held out: the best weights on them are kept, and the spread of the members is
@@ -27,14 +29,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from studio.coarse.coordinates import Coordinates
+    from studio.coarse.coordinates import Coordinates, Seen
     from studio.coarse.learned import LearnedModel
     from studio.coarse.network import Layout
     from studio.coarse.prior import Prior
 
 INTERNAL_MOST = 12
 """Beads up to which one network sees all coordinates at once."""
-FLOOR_D, FLOOR_C = 1e-6, 1e-6
+SMOOTH_NM, SMOOTH = 0.02, 0.1
+"""Widths that distances (nm), cosines and sines are measured by at least: what is stiff changes so little that an energy is smooth along it."""
 FEWEST = 20
 """Labels that anything can be learned from."""
 
@@ -52,6 +55,7 @@ class Training(BaseModel):
         decay: Weight decay.
         held_out: Part of the labels that is not learned from.
         noise_floor: Of the weights of labels, in parts of their median error: labels better than that count alike.
+        torsions: How much more the forces along torsions count than those along bonds and angles.
         seed: Of weights, order and what is held out.
     """
 
@@ -63,9 +67,10 @@ class Training(BaseModel):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 300
     batch: Annotated[int, Field(ge=1, le=100_000)] = 64
     rate: Annotated[float, Field(gt=0.0, le=1.0)] = 3e-3
-    decay: Annotated[float, Field(ge=0.0, le=10.0)] = 1e-3
+    decay: Annotated[float, Field(ge=0.0, le=10.0)] = 0.3
     held_out: Annotated[float, Field(ge=0.05, le=0.5)] = 0.1
     noise_floor: Annotated[float, Field(ge=0.1, le=100.0)] = 1.0
+    torsions: Annotated[float, Field(gt=0.0, le=1000.0)] = 4.0
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
     def kind(self, beads: int) -> Literal["internal", "graph"]:
@@ -197,9 +202,7 @@ class _Lesson:
 
         self.labels, self.prior, self._random = labels, prior, np.random.default_rng(settings.seed)
         self.held_out, self.learned = self._split(settings.held_out)
-        floor = settings.noise_floor * float(np.median(labels.errors)) or 1.0
-        weight = 1.0 / (labels.errors**2 + floor**2)
-        self._weight = torch.tensor(weight / weight.mean(), dtype=torch.float32).flatten(1)
+        self._noise_floor, self._torsions = settings.noise_floor, settings.torsions
         self._places = copies_last(torch.tensor(labels.positions, dtype=torch.float64))
 
     def _split(self, part: float) -> tuple[Integers, Integers]:
@@ -244,14 +247,22 @@ class _Lesson:
         from studio.coarse.coordinates import Coordinates, copies_first
 
         coordinates = Coordinates.of(beads, torch.float64)
-        seen, slopes = coordinates.jacobian(self._places)
+        seen, jacobian = coordinates.jacobian(self._places)
         known = copies_first(coordinates.forces(seen, self.prior.slopes(seen))).flatten(1)
         left = torch.tensor(self.labels.forces, dtype=torch.float64).flatten(1) - known
-        # Only what internal coordinates can do is learned: the drift and turn of the whole in a label are noise.
-        self._values, self._slopes, self._left = seen.values.float(), slopes.float(), left.float()
-        pairs, cosines, turns = len(coordinates.pairs), len(coordinates.triples), 2 * len(coordinates.fours)
-        self._floor = torch.cat([torch.full((pairs,), FLOOR_D), torch.full((cosines + turns,), FLOOR_C)])
-        self._unit = (self._weight * self._left**2).mean()
+        along = _along_chain(coordinates, seen, jacobian)
+        self._values, self._slopes = seen.values.float(), (along @ jacobian).float()
+        self._left = (along @ left.unsqueeze(2)).squeeze(2).float()
+        noise = (along**2 @ torch.tensor(self.labels.errors**2, dtype=torch.float64).flatten(1).unsqueeze(2)).squeeze(2).float()
+        typical = noise.median(0).values
+        trusted = 1.0 / (noise + self._noise_floor**2 * typical + 1e-12)
+        trusted = trusted / trusted.mean(0)
+        soft = torch.ones(self._left.shape[1])
+        soft[len(soft) - len(coordinates.fours) :] = self._torsions
+        self._weight = trusted * soft / (trusted * self._left**2).mean(0)
+        self._unit = soft.mean()
+        pairs, others = len(coordinates.pairs), len(coordinates.triples) + 2 * len(coordinates.fours)
+        self._floor = torch.tensor([SMOOTH_NM] * pairs + [SMOOTH] * others)
 
     def _started(self, weights: "dict[str, Tensor]") -> "list[Tensor]":
         """Set what the data says - centre, width and size - and give the weights to be trained."""
@@ -287,3 +298,17 @@ class _Lesson:
         if importance is not None:
             missed = missed * importance.unsqueeze(2)
         return missed.mean((1, 2)) / self._unit
+
+
+def _along_chain(coordinates: "Coordinates", seen: "Seen", jacobian: "Tensor") -> "Tensor":
+    """What turns forces on beads into those along bonds, angles and torsions, (n, c, 3 b): drift and turn of the whole are left out."""
+    import torch
+
+    pairs, triples, turns = coordinates.pairs, coordinates.triples, len(coordinates.fours)
+    bonded = {(int(min(i, j)), int(max(i, j))) for i, j, _ in triples} | {(int(min(j, k)), int(max(j, k))) for _, j, k in triples}
+    rows = [row for row, pair in enumerate(pairs.tolist()) if tuple(pair) in bonded or not len(triples)]
+    rows += range(len(pairs), len(pairs) + len(triples))
+    sines, cosines = seen.turns.T.unsqueeze(1).chunk(2, dim=2)
+    turning = jacobian[:, :, -2 * turns : -turns or None] * cosines - jacobian[:, :, jacobian.shape[2] - turns :] * sines
+    inverse: Tensor = torch.linalg.pinv(torch.cat((jacobian[:, :, rows], turning), dim=2))
+    return inverse

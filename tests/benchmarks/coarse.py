@@ -1,4 +1,4 @@
-"""Benchmarks of beads: how fast a Go model moves, and how long it takes from atoms to beads and back."""
+"""Benchmarks of beads: how fast a Go model moves, how long it takes from atoms to beads and back, and replicas of a learned model."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -13,7 +13,7 @@ from studio.levels import level
 from studio.recipes.dynamics import Dynamics
 from studio.region import KindIs, ResidueRange
 from studio.system import FromSequence, FromTarget, Implicit, System
-from tests.benchmarks.base import Measure, gives
+from tests.benchmarks.base import Measure, gives, median_seconds
 
 RESIDUES, BLOCK, SECONDS = 76, 500, 5.0
 TWENTY = "GSWKPFYLHRNDEAQTVIMC"
@@ -66,3 +66,28 @@ def switch_s() -> Iterator[Measure]:
     shift = 10.0 * float(np.linalg.norm(map_protein(back).beads.positions - beads.positions, axis=1).max())
     yield Measure("switch_ca_shift", shift, "angstrom", 0.1, "value <= 0.1")
     yield Measure("switch_backbone_rmsd", 10.0 * backbone_rmsd(back, atoms), "angstrom", 1.2, "value <= 1.2")
+
+
+@gives("cg_replicas512", "cg_replicas512_gain")
+def cg_replicas512() -> Iterator[Measure]:
+    """512 replicas of the learned alanine dipeptide, all at once on one thread, against the same model moved one replica at a time."""
+    import torch
+
+    from studio.coarse import shelf
+    from studio.coarse.batched import BeadReplicas
+    from studio.coarse.labels import Labels
+
+    model = shelf.load("alanine-dipeptide")
+    labels, masses, threads = Labels.load(shelf.SHIPPED / "alanine-dipeptide" / "labels.npz"), np.array(model.card.masses), torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def rate(replicas: int) -> float:
+        """Steps per second."""
+        moved = BeadReplicas(model, np.resize(labels.positions, (replicas, *labels.positions.shape[1:])), masses, model.card.temperature)
+        moved.advance(200)
+        return 1000.0 / median_seconds(lambda: moved.advance(1000), 3)
+
+    together, alone = rate(512), rate(1) / 512
+    torch.set_num_threads(threads)
+    yield Measure("cg_replicas512", together, "steps/s of 512 replicas", alone, "value >= 400")
+    yield Measure("cg_replicas512_gain", together, "steps/s, over one by one", alone, "ratio >= 10")
