@@ -13,12 +13,13 @@ from studio.compare import Account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
-from studio.observables import Between, Observable, deviation_of, shape_of
+from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
-from studio.superpose import Overlay, matched
+from studio.superpose import Overlay
 from widgets.column import Column
+from widgets.followed import followed
 from widgets.opening import Launch, Place
 from widgets.plots import Plots
 from widgets.series import Series
@@ -323,27 +324,9 @@ class Board:
             column.busy = False
 
     def _observables(self, column: Column) -> tuple[Observable, ...]:
-        """What is measured in the present run, with the atoms that this run has for it, and how far it went from its start."""
-        origin = column.origin
-        if origin is None:
-            return ()
-        if any(each.clock != "time" for each in self.columns):
-            return shape_of(origin)
-        deviation = deviation_of(origin)
-        wanted = () if deviation is None else (deviation.model_copy(update={"name": "RMSD to start"}),)
-        chosen = [each for each in self.store.observables if isinstance(each, Between)]
-        return (*wanted, *self._translated(chosen, origin))
-
-    def _translated(self, chosen: Sequence[Between], origin: Structure) -> Sequence[Between]:
-        """What is measured, between the atoms that another run has for it; what lacks one is left out."""
-        structure = self.store.structure
-        if structure is None or not chosen:
-            return ()
-        if structure.names == origin.names:
-            return chosen
-        pairs = dict(zip(*(each.tolist() for each in matched(structure, origin)), strict=True))
-        found = [each for each in chosen if pairs.keys() >= set(each.atoms)]
-        return [each.model_copy(update={"atoms": tuple(pairs[atom] for atom in each.atoms)}) for each in found]
+        """What is measured of a run."""
+        beads = any(each.clock != "time" for each in self.columns)
+        return () if column.origin is None else followed(column.origin, self.store.observables, self.store.structure, beads=beads)
 
     async def _stage(self, ready: tuple[Column, ...]) -> None:
         """Show these: molecules, names, empty lines that fill from the recordings."""

@@ -14,7 +14,7 @@ import param
 
 from studio import run as runs
 from studio.entry import Entry
-from studio.errors import LeftBehindError, StudioError, UnsupportedError
+from studio.errors import StudioError, UnsupportedError
 from studio.frame import Frame, FrameStream
 from studio.levels import Level, level_of
 from studio.library import Library
@@ -28,7 +28,7 @@ from studio.structure import Structure
 from studio.trust import Doubt
 from studio.units import Kelvin, PerPicosecond
 from studio.worker import Status
-from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, janitor, launch, nothing_kept
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, nothing_kept
 from widgets.playback import Playback
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Store(param.Parameterized):
             if afresh:
                 self.carried, structure = "It starts from its last atoms; where the beads went is left out.", self._whole_of(recipe)
             else:
-                structure = await self._carried_waiting(level, recipe, ticket)
+                structure = await self._carried(level, recipe, ticket)
             await self._grant(Wish(recipe, title, structure, home=home), ticket)
 
     async def revise(self, recipe: Dynamics) -> None:
@@ -392,39 +392,25 @@ class Store(param.Parameterized):
             self.run.play()
         self._go_on_live = False
 
-    async def _carried_waiting(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
-        """The present atoms as another level has them; the present run waits, as building atoms on beads takes seconds."""
+    async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
+        """The present atoms as another level has them; beads wait meanwhile, as building atoms on them takes seconds."""
+        now = self.now()
+        if now is None:
+            return None
         self._resume = self._resume or self.status.state == "playing"
-        if self.run is not None and self.structure is not None and self.structure.is_beads:
+        if now.is_beads and self.run is not None:
             self.run.pause()
+        self.pending = Status("preparing", "Building atoms on the beads" if now.is_beads and recipe.view.resolution != "beads" else "Taking the atoms along")
         try:
-            return await self._carried(level, recipe, ticket)
+            structure, self.carried = await along(level, recipe, now, self._whole_of(recipe))
         except StudioError:
             if ticket == self._ticket:
                 self._go_on()
             raise
-
-    async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
-        """The present atoms as another level has them; if nothing can come along, that level's own start."""
-        now = self.now()
-        if now is None:
-            return None
-        building = now.is_beads and recipe.view.resolution != "beads"
-        self.pending = Status("preparing", "Building atoms on the beads" if building else "Taking the atoms along")
-        target = self._whole_of(recipe)
-        try:
-            target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
-            carried = await asyncio.to_thread(level.carry, now, target)
-        except LeftBehindError:
-            raise
-        except UnsupportedError as problem:
-            self.carried = str(problem)
-            return target
         finally:
             if ticket == self._ticket:
                 self.pending = None
-        self.carried = carried.sentence
-        return carried.structure
+        return structure
 
     def _attend(self, status: Status) -> None:
         place = self._opening.place
