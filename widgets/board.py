@@ -5,7 +5,6 @@ It takes over the 3D view and the plots of a desk while runs are compared. Knows
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -18,7 +17,7 @@ from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
 from studio.superpose import Overlay
-from widgets.column import Column
+from widgets.column import Column, overlays
 from widgets.followed import followed
 from widgets.opening import Launch, Place
 from widgets.plots import Plots
@@ -318,7 +317,7 @@ class Board:
                     return
                 for frame in () if column.loaded else frames:
                     if "potential" in frame.energies:
-                        self._plot(column, frame)
+                        self.plots.add(column.placed(frame), str(column.number))
             column.loaded = True
         finally:
             column.busy = False
@@ -332,11 +331,11 @@ class Board:
         """Show these: molecules, names, empty lines that fill from the recordings."""
         ticket = self._ticket
         try:
-            overlays = await asyncio.to_thread(_overlays, ready)
+            laid = await asyncio.to_thread(overlays, ready)
             while any(column.busy for column in self._cells):
                 await asyncio.sleep(0.02)
             if ticket == self._ticket:
-                self._arrange(ready, overlays)
+                self._arrange(ready, laid)
         finally:
             self._staging = False
 
@@ -369,10 +368,6 @@ class Board:
         for column in self.columns:
             column.by_steps = by_steps
         return {}
-
-    def _plot(self, column: Column, frame: Frame) -> None:
-        """A frame adds to its line, where it stands on the common axis."""
-        self.plots.add(replace(frame, time=column.moment(frame)) if self.by_steps else frame, str(column.number))
 
     def _molecule(self, column: Column) -> tuple[Structure, Sequence[int], str]:
         origin = column.origin
@@ -423,7 +418,7 @@ class Board:
         if column.number == self.present and self.store.player is None:
             self.store.take(fresh)
         if column.loaded:
-            self._plot(column, fresh)
+            self.plots.add(column.placed(fresh), str(column.number))
 
     async def _animate(self, column: Column, structure: Structure | None, visit: int) -> None:
         """Start a worker for a column, unless the board is left before it is there."""
@@ -458,13 +453,6 @@ class Board:
             place.claim.release()
             self.store.library.update(column.number, status="closed")
             self.store.library.refresh(column.number)
-
-
-def _overlays(columns: Sequence[Column]) -> dict[int, Overlay]:
-    """How each run is laid over the start of the first."""
-    origins = {column.number: column.origin for column in columns}
-    reference = next((origin for origin in origins.values() if origin is not None), None)
-    return {number: Overlay(origin, reference) for number, origin in origins.items() if origin is not None and reference is not None}
 
 
 MOST = MOST_CELLS

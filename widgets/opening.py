@@ -112,6 +112,22 @@ def launch(recipe: Dynamics, structure: Structure | None, folder: Path) -> Run:
     return Run(recipe, folder=folder, structure=structure)
 
 
+def revised(home: Dynamics, recipe: Dynamics, present: Dynamics | None) -> Dynamics:
+    """The recipe as the user set it up, with the settings of another view of the same system.
+
+    Args:
+        home: As it was set up.
+        recipe: What is wished.
+        present: What is shown now, perhaps at another level.
+    """
+    at_home = present is None or (home.system == present.system and home.view.clock == present.view.clock)
+    view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
+    settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
+    if home.view.clock != recipe.view.clock:  # beads have a thermostat and a time step of their own
+        settings |= {"friction": home.friction, "timestep": home.timestep}
+    return home.model_copy(update=settings)
+
+
 async def along(level: Level, recipe: Dynamics, now: Structure, target: Structure | None) -> tuple[Structure, str]:
     """The atoms of now as another level has them, and a sentence; if nothing can come along, that level's own start.
 
