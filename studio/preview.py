@@ -14,6 +14,7 @@ import numpy as np
 from studio.back import to_atoms
 from studio.errors import WorkerError
 from studio.structure import Floats, Structure
+from studio.superpose import superposition
 
 REST = 1.0
 """Wall time between two builds, at least, s; and as long as the last one took, so that the beads keep a core."""
@@ -30,6 +31,8 @@ class Preview:
 
     def __init__(self, beads: Structure, like: Structure) -> None:
         self.like = like.take(like.atoms_of("protein"))
+        alphas = {self.like.residue_of(atom): atom for atom, name in enumerate(self.like.names) if name == "CA"}
+        self._alphas = [alphas.get(residue, -1) for residue in beads.residues]
         self._beads = beads
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (beads, self.like))
         self._work: Future[Floats] | None = None
@@ -44,6 +47,17 @@ class Preview:
         if self._work is None and time.monotonic() >= self._rested and len(positions) == len(self._beads):
             self._began = time.monotonic()
             self._work = self._pool.submit(_build, np.asarray(positions, dtype=np.float64))
+
+    def follow(self, atoms: Floats, positions: Floats) -> Floats:
+        """Atoms that were built a moment ago, in their shape laid over the beads of now; (n, 3), nm.
+
+        Args:
+            atoms: As built, (n, 3), nm.
+            positions: Of the beads, (b, 3), nm.
+        """
+        if min(self._alphas) < 0 or len(positions) != len(self._alphas):
+            return atoms
+        return superposition(atoms[self._alphas], positions)(atoms)
 
     def latest(self) -> Floats | None:
         """Places of the atoms, (n, 3), nm, once after each build.
