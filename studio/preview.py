@@ -25,14 +25,14 @@ class Preview:
     """Atoms where beads are, a few times in a few seconds.
 
     Args:
-        beads: One a residue.
+        beads: C-alphas, or more of the backbone.
         like: The atoms that they stand for; what is no protein is left out.
     """
 
     def __init__(self, beads: Structure, like: Structure) -> None:
         self.like = like.take(like.atoms_of("protein"))
-        alphas = {self.like.residue_of(atom): atom for atom, name in enumerate(self.like.names) if name == "CA"}
-        self._alphas = [alphas.get(residue, -1) for residue in beads.residues]
+        named = {(self.like.residue_of(atom), name): atom for atom, name in enumerate(self.like.names)}
+        self._named = [named.get((beads.residue_of(bead), name), -1) for bead, name in enumerate(beads.names)]
         self._beads = beads
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (beads, self.like))
         self._work: Future[Floats] | None = None
@@ -55,9 +55,9 @@ class Preview:
             atoms: As built, (n, 3), nm.
             positions: Of the beads, (b, 3), nm.
         """
-        if min(self._alphas) < 0 or len(positions) != len(self._alphas):
+        if min(self._named) < 0 or len(positions) != len(self._named):
             return atoms
-        return superposition(atoms[self._alphas], positions)(atoms)
+        return superposition(atoms[self._named], positions)(atoms)
 
     def latest(self) -> Floats | None:
         """Places of the atoms, (n, 3), nm, once after each build.

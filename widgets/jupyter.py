@@ -189,7 +189,7 @@ class NotebookView:
             await asyncio.sleep(self._interval)
 
     def _load(self, structure: Structure) -> None:
-        self._beads = structure.is_beads
+        self._beads = structure.is_coarse
         put_molecule(self.view, structure, self._highlight)
         self._loaded = True
 
