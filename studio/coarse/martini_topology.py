@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FORCE_FIELD, ATOMS = "martini3001", "charmm"
 BACKBONE, BRIDGE = "BB", "SC1"
 LOWER, UPPER, NEIGHBOURS = 0.5, 0.9, 2
-"""Between which distances the elastic network has springs, nm, and up to how many residues apart it has none: the defaults of martinize2."""
+"""The elastic network, by the defaults of martinize2: where springs would begin to soften if they did, how far they reach, nm, and up to how many residues
+apart there are none."""
 RENAMED = {
     "HN": "H", "ILE CD": "CD1", "SER HG1": "HG", "PHE HB1": "HB3", "LSN HZ1": "HZ3",
 }  # fmt: skip
