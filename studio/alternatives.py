@@ -11,6 +11,8 @@ import numpy as np
 
 from studio import levels
 from studio.carry import carry_atoms
+from studio.coarse.learned_beads import Learned
+from studio.coarse.martini import Martini
 from studio.errors import SettingsError, StudioError, UnsupportedError
 from studio.io.records import blocks
 from studio.io.targets import target
@@ -204,7 +206,7 @@ def same_start(recipe: Dynamics, start: Structure | None) -> tuple[Structure | N
     """
     if start is None:
         return None, ""
-    if start.is_beads and recipe.view.resolution == "beads":
+    if start.is_beads and recipe.view.resolution == "beads" and not isinstance(recipe.view.beads, Learned | Martini):  # these need more than C-alphas
         return start, ""
     prepared = recipe.system.prepare()
     if len(start) == len(prepared) and start.names == prepared.names and np.array_equal(start.numbers, prepared.numbers):

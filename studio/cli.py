@@ -74,6 +74,8 @@ def examples(prepare: bool) -> None:
         click.echo(f"{name:26} {example.title}")
         if prepare:
             structure = example.system.prepare()
+            if structure.is_beads:  # no force field describes them
+                continue
             example.system.parametrise(structure)
             if len(Focus().select(structure)) < len(structure):  # otherwise nothing is left for a force field
                 Dynamics(system=example.system, view=View(resolution="nnp/mm")).simulation()

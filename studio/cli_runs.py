@@ -57,7 +57,8 @@ def show(run: int) -> None:
         "title": entry.title, "status": WORDS[entry.status], "folder": str(entry.folder), "created": _moment(entry.created),
         "deleted": _moment(entry.deleted) if entry.deleted else "", "recipe": entry.kind, "seen as": _seen(entry),
         "thermostat": f"{entry.temperature:g} K" if entry.temperature is not None else "", "atoms": str(entry.atoms or ""),
-        "recorded": f"{entry.frames} frames, {entry.time_ps:.3f} ps{' CG time' * (entry.clock != 'time')}", "on disk": f"{entry.megabytes:.1f} MB", "owner": entry.owner, "note": entry.note,
+        "recorded": f"{entry.frames} frames, {entry.time_ps:.3f} ps{' CG time' * (entry.clock != 'time')}",
+        "on disk": f"{entry.megabytes:.1f} MB", "owner": entry.owner, "note": entry.note,
     }  # fmt: skip
     click.echo(f"run {entry.id}")
     for what, text in [*lines.items(), *entry.provenance.items()]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import GoModel
+from studio.coarse.martini import Martini
 from studio.frame import Frame
 from studio.hybrid.view import View
 from studio.levels import level_of
@@ -235,7 +236,7 @@ def _without(view: View) -> str:
         return f"G\u014d model, contacts of {view.beads.epsilon / KJ_PER_KCAL:.3g} kcal/mol"
     if isinstance(view.beads, Calvados):
         return f"CALVADOS {view.beads.version}, {view.beads.salt:g} mol/l salt"
-    return "coarse model"
+    return "Martini 3" if isinstance(view.beads, Martini) else f"learned {view.beads.model}".strip()
 
 
 def rows(accounts: Sequence[Account]) -> list[Row]:

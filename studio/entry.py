@@ -174,7 +174,8 @@ def _beads(view: dict[str, Any]) -> str:
     model = view.get("beads")
     model = model if isinstance(model, dict) else {}
     kind = str(model.get("kind", "go"))
-    return {"go": "G\u014d beads", "calvados": f"CALVADOS {model.get('version', 2)}"}.get(kind, str(model.get("model", kind)))
+    known = {"go": "G\u014d beads", "calvados": f"CALVADOS {model.get('version', 2)}", "martini": "Martini 3", "learned": f"learned {model.get('model', '')}"}
+    return known.get(kind, kind).strip()
 
 
 def write_label(entry: Entry) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from studio.back import to_atoms
 from studio.errors import WorkerError
 from studio.structure import Floats, Structure
+from studio.superpose import superposition
 
 REST = 1.0
 """Wall time between two builds, at least, s; and as long as the last one took, so that the beads keep a core."""
@@ -24,12 +25,14 @@ class Preview:
     """Atoms where beads are, a few times in a few seconds.
 
     Args:
-        beads: One a residue.
+        beads: C-alphas, or more of the backbone.
         like: The atoms that they stand for; what is no protein is left out.
     """
 
     def __init__(self, beads: Structure, like: Structure) -> None:
         self.like = like.take(like.atoms_of("protein"))
+        named = {(self.like.residue_of(atom), name): atom for atom, name in enumerate(self.like.names)}
+        self._named = [named.get((beads.residue_of(bead), name), -1) for bead, name in enumerate(beads.names)]
         self._beads = beads
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (beads, self.like))
         self._work: Future[Floats] | None = None
@@ -44,6 +47,17 @@ class Preview:
         if self._work is None and time.monotonic() >= self._rested and len(positions) == len(self._beads):
             self._began = time.monotonic()
             self._work = self._pool.submit(_build, np.asarray(positions, dtype=np.float64))
+
+    def follow(self, atoms: Floats, positions: Floats) -> Floats:
+        """Atoms that were built a moment ago, in their shape laid over the beads of now; (n, 3), nm.
+
+        Args:
+            atoms: As built, (n, 3), nm.
+            positions: Of the beads, (b, 3), nm.
+        """
+        if min(self._named) < 0 or len(positions) != len(self._named):
+            return atoms
+        return superposition(atoms[self._named], positions)(atoms)
 
     def latest(self) -> Floats | None:
         """Places of the atoms, (n, 3), nm, once after each build.

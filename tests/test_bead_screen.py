@@ -173,9 +173,11 @@ class TestAtomsBeside:
             while built is None and time.monotonic() < end:
                 built = preview.latest()
                 time.sleep(0.02)
+            moved = preview.follow(built, beads.positions - 3.0)
         finally:
             preview.close()
         alphas = [atom for atom, name in enumerate(helix.names) if name == "CA"]
+        assert np.linalg.norm(moved[alphas] - beads.positions + 3.0, axis=1).max() < 0.06, "the shape of before goes along with the beads"
         assert built.shape == (len(helix), 3), "water has no place there"
         assert np.linalg.norm(built[alphas] - beads.positions - 1.0, axis=1).max() < 0.06
 
@@ -187,6 +189,7 @@ class TestAtomsBeside:
 
             def __init__(self, beads, like):
                 self.like, self.offer, self.close = like, offered.append, lambda: None
+                self.follow = lambda atoms, _positions: atoms
 
             def latest(self):
                 answer = answers.pop(0) if offered and answers else None
@@ -207,9 +210,9 @@ class TestAtomsBeside:
         bench.store.frame = Frame(step=1, time=0.1, positions=beads.positions.astype(np.float32))
         beside.refresh()
         beside.refresh()
-        assert [cell for cell, _ in sent] == [1]
-        np.testing.assert_allclose(sent[0][1].positions, helix.positions + 0.1, atol=1e-5)
-        assert (beside.title, len(offered)) == (BUILT, 1)
+        assert [cell for cell, _ in sent] == [1, 1], "as they were, then as built"
+        np.testing.assert_allclose(sent[1][1].positions, helix.positions + 0.1, atol=1e-5)
+        assert (beside.title, beside.built) == (BUILT, 1)
         beside.refresh()
         assert beside.title == BEFORE
         assert "They overlap." in bench.said[-1]

@@ -11,7 +11,7 @@ import numpy as np
 from studio.errors import StudioError
 from studio.frame import Frame
 from studio.preview import Preview
-from studio.structure import Structure
+from studio.structure import Floats, Structure
 from widgets.desk import Desk
 
 BEADS, BUILT, BEFORE = "Beads", "Atoms, built on the beads", "Atoms, as they were before the beads"
@@ -37,6 +37,7 @@ class Beside:
         self.on, self.problem, self.built = False, "", 0
         self._preview: Preview | None = None
         self._seen: Frame | None = None
+        self._atoms: Floats = np.zeros((0, 3))
         self._look: Callable[[], None] = lambda: None
         desk.each_tick(self.refresh)
         desk.on_close(self.leave)
@@ -70,6 +71,7 @@ class Beside:
             return None
         self.problem, self.built = "", 0
         self._preview = Preview(structure, whole)
+        self._atoms = self._preview.like.positions
         return self._preview.like
 
     @property
@@ -78,21 +80,30 @@ class Beside:
         return BEFORE if self.problem else BUILT
 
     def refresh(self) -> None:
-        """Hand the newest beads on, and show what was built."""
+        """Lay the atoms over the newest beads, and have them built anew."""
         preview, frame = self._preview, self.store.frame
-        if preview is None or self.problem or self.store.compared or self.store.reported:
+        if preview is None or frame is None or self.store.compared or self.store.reported:
             return
+        fresh = self._take(preview)
+        if frame is self._seen and not fresh:
+            return
+        self._seen = frame
+        atoms = preview.follow(self._atoms, frame.positions.astype(np.float64))
+        self.desk.viewer.send(Frame(step=frame.step, time=frame.time, positions=atoms.astype(np.float32)), CELL)
+        if not self.problem:
+            preview.offer(frame.positions.astype(np.float64))
+
+    def _take(self, preview: Preview) -> bool:
+        """What was built meanwhile; true where something was."""
         try:
-            places = preview.latest()
+            places = None if self.problem else preview.latest()
         except StudioError as problem:
             self._fail(problem)
-            return
-        if places is not None:
-            self.built += 1
-            self.desk.viewer.send(Frame(step=self.built, time=0.0, positions=places.astype(np.float32)), CELL)
-        if frame is not None and frame is not self._seen:
-            self._seen = frame
-            preview.offer(frame.positions.astype(np.float64))
+            return False
+        if places is None:
+            return False
+        self._atoms, self.built = places, self.built + 1
+        return True
 
     def leave(self) -> None:
         """Build no more."""

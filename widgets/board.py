@@ -5,7 +5,6 @@ It takes over the 3D view and the plots of a desk while runs are compared. Knows
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -13,12 +12,13 @@ from studio.compare import Account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
-from studio.observables import Between, Observable, deviation_of, shape_of
+from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
-from studio.superpose import Overlay, matched
-from widgets.column import Column
+from studio.superpose import Overlay
+from widgets.column import Column, overlays
+from widgets.followed import followed
 from widgets.opening import Launch, Place
 from widgets.plots import Plots
 from widgets.series import Series
@@ -317,43 +317,25 @@ class Board:
                     return
                 for frame in () if column.loaded else frames:
                     if "potential" in frame.energies:
-                        self._plot(column, frame)
+                        self.plots.add(column.placed(frame), str(column.number))
             column.loaded = True
         finally:
             column.busy = False
 
     def _observables(self, column: Column) -> tuple[Observable, ...]:
-        """What is measured in the present run, with the atoms that this run has for it, and how far it went from its start."""
-        origin = column.origin
-        if origin is None:
-            return ()
-        if any(each.clock != "time" for each in self.columns):
-            return shape_of(origin)
-        deviation = deviation_of(origin)
-        wanted = () if deviation is None else (deviation.model_copy(update={"name": "RMSD to start"}),)
-        chosen = [each for each in self.store.observables if isinstance(each, Between)]
-        return (*wanted, *self._translated(chosen, origin))
-
-    def _translated(self, chosen: Sequence[Between], origin: Structure) -> Sequence[Between]:
-        """What is measured, between the atoms that another run has for it; what lacks one is left out."""
-        structure = self.store.structure
-        if structure is None or not chosen:
-            return ()
-        if structure.names == origin.names:
-            return chosen
-        pairs = dict(zip(*(each.tolist() for each in matched(structure, origin)), strict=True))
-        found = [each for each in chosen if pairs.keys() >= set(each.atoms)]
-        return [each.model_copy(update={"atoms": tuple(pairs[atom] for atom in each.atoms)}) for each in found]
+        """What is measured of a run."""
+        beads = any(each.clock != "time" for each in self.columns)
+        return () if column.origin is None else followed(column.origin, self.store.observables, self.store.structure, beads=beads)
 
     async def _stage(self, ready: tuple[Column, ...]) -> None:
         """Show these: molecules, names, empty lines that fill from the recordings."""
         ticket = self._ticket
         try:
-            overlays = await asyncio.to_thread(_overlays, ready)
+            laid = await asyncio.to_thread(overlays, ready)
             while any(column.busy for column in self._cells):
                 await asyncio.sleep(0.02)
             if ticket == self._ticket:
-                self._arrange(ready, overlays)
+                self._arrange(ready, laid)
         finally:
             self._staging = False
 
@@ -386,10 +368,6 @@ class Board:
         for column in self.columns:
             column.by_steps = by_steps
         return {}
-
-    def _plot(self, column: Column, frame: Frame) -> None:
-        """A frame adds to its line, where it stands on the common axis."""
-        self.plots.add(replace(frame, time=column.moment(frame)) if self.by_steps else frame, str(column.number))
 
     def _molecule(self, column: Column) -> tuple[Structure, Sequence[int], str]:
         origin = column.origin
@@ -440,7 +418,7 @@ class Board:
         if column.number == self.present and self.store.player is None:
             self.store.take(fresh)
         if column.loaded:
-            self._plot(column, fresh)
+            self.plots.add(column.placed(fresh), str(column.number))
 
     async def _animate(self, column: Column, structure: Structure | None, visit: int) -> None:
         """Start a worker for a column, unless the board is left before it is there."""
@@ -475,13 +453,6 @@ class Board:
             place.claim.release()
             self.store.library.update(column.number, status="closed")
             self.store.library.refresh(column.number)
-
-
-def _overlays(columns: Sequence[Column]) -> dict[int, Overlay]:
-    """How each run is laid over the start of the first."""
-    origins = {column.number: column.origin for column in columns}
-    reference = next((origin for origin in origins.values() if origin is not None), None)
-    return {number: Overlay(origin, reference) for number, origin in origins.items() if origin is not None and reference is not None}
 
 
 MOST = MOST_CELLS

@@ -3,7 +3,8 @@
 Knows runs, recordings and the library; must not know its neighbours on the board or layout.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import numpy as np
@@ -21,6 +22,7 @@ from studio.recorder import STRUCTURE
 from studio.replay import Replay
 from studio.run import Run
 from studio.structure import Structure
+from studio.superpose import Overlay
 from widgets.opening import STANDING, Place
 
 STEPS = 1000.0
@@ -133,6 +135,14 @@ class Column:
             frame: Of this run.
         """
         return frame.step / STEPS if self.by_steps else frame.time
+
+    def placed(self, frame: Frame) -> Frame:
+        """A frame with its time on the common axis, for lines.
+
+        Args:
+            frame: Of this run.
+        """
+        return replace(frame, time=self.moment(frame)) if self.by_steps else frame
 
     @property
     def _moments(self) -> NDArray[np.float64]:
@@ -291,6 +301,17 @@ class Column:
         if self.gauge is None:
             return Account(self.number, inputs, problem=self.problem)
         return Account(self.number, inputs, self.gauge.results(), self.gauge.facts(), self.problem)
+
+
+def overlays(columns: Sequence[Column]) -> dict[int, Overlay]:
+    """How each run is laid over the start of the first; slow.
+
+    Args:
+        columns: The runs.
+    """
+    origins = {column.number: column.origin for column in columns}
+    reference = next((origin for origin in origins.values() if origin is not None), None)
+    return {number: Overlay(origin, reference) for number, origin in origins.items() if origin is not None and reference is not None}
 
 
 def _label(entry: Entry, recipe: Dynamics) -> str:

@@ -139,9 +139,8 @@ def readout(frame: Frame, beads: bool = False) -> str:
     """The numbers of a frame in the units that people read; beads have a time of their own."""
     energy = frame.energies.get("potential")
     shown = "" if energy is None else f"energy {energy / KJ_PER_KCAL:.1f} kcal/mol"
-    numbers = (
-        f"{'CG time ' * beads}{frame.time:.2f} ps", f"{frame.temperature:.0f} K", shown, f"{frame.speed:.0f} steps/s", f"{frame.ns_per_day:.1f} {'CG ' * beads}ns/day",
-    )  # fmt: skip
+    time, day = (f"CG time {frame.time:.2f} ps", "CG ns/day") if beads else (f"{frame.time:.2f} ps", "ns/day")
+    numbers = (time, f"{frame.temperature:.0f} K", shown, f"{frame.speed:.0f} steps/s", f"{frame.ns_per_day:.1f} {day}")
     return "&emsp;".join(number for number in numbers if number)
 
 
@@ -190,7 +189,7 @@ class NotebookView:
             await asyncio.sleep(self._interval)
 
     def _load(self, structure: Structure) -> None:
-        self._beads = structure.is_beads
+        self._beads = structure.is_coarse
         put_molecule(self.view, structure, self._highlight)
         self._loaded = True
 

@@ -103,7 +103,7 @@ class Lecture:
     @property
     def _beads(self) -> bool:
         """What is shown are beads, which have a time of their own."""
-        return self._showing is not None and self._showing.structure.is_beads
+        return self._showing is not None and self._showing.structure.is_coarse
 
     def _tell(self) -> None:
         """The line above, and a sentence where there is nothing to see."""

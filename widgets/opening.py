@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.entry import Entry
-from studio.errors import StudioError
+from studio.errors import LeftBehindError, StudioError, UnsupportedError
+from studio.levels import Level
 from studio.library import Claim, Library
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
@@ -109,6 +110,45 @@ def launch(recipe: Dynamics, structure: Structure | None, folder: Path) -> Run:
         folder: Where it is kept.
     """
     return Run(recipe, folder=folder, structure=structure)
+
+
+def revised(home: Dynamics, recipe: Dynamics, present: Dynamics | None) -> Dynamics:
+    """The recipe as the user set it up, with the settings of another view of the same system.
+
+    Args:
+        home: As it was set up.
+        recipe: What is wished.
+        present: What is shown now, perhaps at another level.
+    """
+    at_home = present is None or (home.system == present.system and home.view.clock == present.view.clock)
+    view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
+    settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
+    if home.view.clock != recipe.view.clock:  # beads have a thermostat and a time step of their own
+        settings |= {"friction": home.friction, "timestep": home.timestep}
+    return home.model_copy(update=settings)
+
+
+async def along(level: Level, recipe: Dynamics, now: Structure, target: Structure | None) -> tuple[Structure, str]:
+    """The atoms of now as another level has them, and a sentence; if nothing can come along, that level's own start.
+
+    Args:
+        level: The level.
+        recipe: At that level.
+        now: What moves now.
+        target: Its structure, where it is known already; else it is prepared.
+
+    Raises:
+        LeftBehindError: What beads left behind has no place around their shape.
+        StudioError: Nothing can be prepared, or built on the beads.
+    """
+    target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
+    try:
+        carried = await asyncio.to_thread(level.carry, now, target)
+    except LeftBehindError:
+        raise
+    except UnsupportedError as problem:
+        return target, str(problem)
+    return carried.structure, carried.sentence
 
 
 def nothing_kept(_number: int) -> Place | None:

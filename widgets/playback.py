@@ -3,11 +3,12 @@
 Knows players and streams and must not know what is recorded.
 """
 
+from pathlib import Path
 from time import monotonic
 
-from studio.errors import WorkerError
+from studio.errors import UnsupportedError, WorkerError
 from studio.frame import Frame, Subscription
-from studio.replay import Player
+from studio.replay import Player, Replay
 
 
 class Playback:
@@ -51,3 +52,19 @@ class PlaybackCursor:
         """The newest unseen frame, or none."""
         self._player.advance(monotonic())
         return self._cursor.latest()
+
+
+def player_of(folder: Path) -> Player:
+    """The recording of a run; slow, so call it in a thread.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        UnsupportedError: Nothing is recorded yet.
+        StorageError: It cannot be read.
+    """
+    replay = Replay(folder)
+    if not len(replay):
+        raise UnsupportedError("Nothing of this run is recorded yet. Let it play for a moment first.")
+    return Player(replay)

@@ -14,13 +14,13 @@ import param
 
 from studio import run as runs
 from studio.entry import Entry
-from studio.errors import LeftBehindError, StudioError, UnsupportedError
+from studio.errors import StudioError, UnsupportedError
 from studio.frame import Frame, FrameStream
 from studio.levels import Level, level_of
 from studio.library import Library
 from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
-from studio.replay import Player, Replay
+from studio.replay import Player
 from studio.run import Run
 from studio.settings import validated
 from studio.steering import Restraint
@@ -28,8 +28,8 @@ from studio.structure import Structure
 from studio.trust import Doubt
 from studio.units import Kelvin, PerPicosecond
 from studio.worker import Status
-from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, janitor, launch, nothing_kept
-from widgets.playback import Playback
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, nothing_kept, revised
+from widgets.playback import Playback, player_of
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ class Store(param.Parameterized):
         self._opening = Opening(self.library, owner, launch, kept)
         self._place: Place | None = None
         self._resume = self._go_on_live = False
-        self._ticket = 0
-        self._closed = False
+        self._ticket, self._closed = 0, False
         self._wholes: dict[str, Structure] = {}
         self._booked = 0.0
 
@@ -134,7 +133,7 @@ class Store(param.Parameterized):
             if afresh:
                 self.carried, structure = "It starts from its last atoms; where the beads went is left out.", self._whole_of(recipe)
             else:
-                structure = await self._carried_waiting(level, recipe, ticket)
+                structure = await self._carried(level, recipe, ticket)
             await self._grant(Wish(recipe, title, structure, home=home), ticket)
 
     async def revise(self, recipe: Dynamics) -> None:
@@ -143,14 +142,9 @@ class Store(param.Parameterized):
         Args:
             recipe: Of the same system.
         """
-        ticket, home, title = self._wished(), self.home or recipe, self.title
-        at_home = self.recipe is None or (home.system == self.recipe.system and home.view.clock == self.recipe.view.clock)
-        view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
-        settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
-        if home.view.clock != recipe.view.clock:  # beads have a thermostat and a time step of their own
-            settings |= {"friction": home.friction, "timestep": home.timestep}
+        ticket, title, home = self._wished(), self.title, revised(self.home or recipe, recipe, self.recipe)
         structure = await self._carried(self.level, recipe, ticket) if self.level is not None else self._whole_of(recipe)
-        await self._grant(Wish(recipe, title, structure, home=home.model_copy(update=settings)), ticket)
+        await self._grant(Wish(recipe, title, structure, home=home), ticket)
 
     def cancel(self) -> None:
         """Forget the run that is being prepared; the present one goes on."""
@@ -299,10 +293,7 @@ class Store(param.Parameterized):
         self.pause()
         player = None
         try:
-            replay = await asyncio.to_thread(Replay, entry.folder)
-            if not len(replay):
-                raise UnsupportedError("Nothing of this run is recorded yet. Let it play for a moment first.")
-            player = Player(replay)
+            player = await asyncio.to_thread(player_of, entry.folder)
         finally:
             if entry is self.entry:  # else another run was opened meanwhile
                 self.player = player
@@ -360,8 +351,7 @@ class Store(param.Parameterized):
     @property
     def open_runs(self) -> tuple[Run, ...]:
         """The runs that hold a worker."""
-        places = (self._place, self._opening.place)
-        return tuple(place.run for place in places if place is not None)
+        return tuple(place.run for place in (self._place, self._opening.place) if place is not None)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -392,39 +382,25 @@ class Store(param.Parameterized):
             self.run.play()
         self._go_on_live = False
 
-    async def _carried_waiting(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
-        """The present atoms as another level has them; the present run waits, as building atoms on beads takes seconds."""
+    async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
+        """The present atoms as another level has them; beads wait meanwhile, as building atoms on them takes seconds."""
+        now = self.now()
+        if now is None:
+            return None
         self._resume = self._resume or self.status.state == "playing"
-        if self.run is not None and self.structure is not None and self.structure.is_beads:
+        if now.is_beads and self.run is not None:
             self.run.pause()
+        self.pending = Status("preparing", "Building atoms on the beads" if now.is_beads and recipe.view.resolution != "beads" else "Taking the atoms along")
         try:
-            return await self._carried(level, recipe, ticket)
+            structure, self.carried = await along(level, recipe, now, self._whole_of(recipe))
         except StudioError:
             if ticket == self._ticket:
                 self._go_on()
             raise
-
-    async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
-        """The present atoms as another level has them; if nothing can come along, that level's own start."""
-        now = self.now()
-        if now is None:
-            return None
-        building = now.is_beads and recipe.view.resolution != "beads"
-        self.pending = Status("preparing", "Building atoms on the beads" if building else "Taking the atoms along")
-        target = self._whole_of(recipe)
-        try:
-            target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
-            carried = await asyncio.to_thread(level.carry, now, target)
-        except LeftBehindError:
-            raise
-        except UnsupportedError as problem:
-            self.carried = str(problem)
-            return target
         finally:
             if ticket == self._ticket:
                 self.pending = None
-        self.carried = carried.sentence
-        return carried.structure
+        return structure
 
     def _attend(self, status: Status) -> None:
         place = self._opening.place
@@ -489,8 +465,7 @@ class Store(param.Parameterized):
             return
         self._booked = now
         time = self.frame.time if self.frame is not None and self.player is None else None
-        atoms = len(self.structure) if self.structure is not None else None
-        janitor.submit(self._note, self.entry.id, self.status.state, time, atoms, self.temperature)
+        janitor.submit(self._note, self.entry.id, self.status.state, time, None if self.structure is None else len(self.structure), self.temperature)
 
     def _note(self, number: int, status: str, time_ps: float | None, atoms: int | None, kelvin: float) -> None:
         if self._place is None or self._place.entry.id != number:
