@@ -12,6 +12,7 @@ from studio.study import Inquiry
 from studio.system import FromSmiles, System
 from tests.study_recipes import Growing
 
+ONE, OTHER = '{"kind": "counting", "parts": 1}', '{"kind": "counting", "parts": 2}'
 METHANOL = System(source=FromSmiles(smiles="CO"))
 
 
@@ -20,14 +21,15 @@ def result(number):
 
 
 def test_it_is_read_as_it_was_told_and_only_about_the_same_question(tmp_path):
-    assert so_far.found(tmp_path, "one") is None
-    SoFar(tmp_path, "one").tell(lambda: result(4))
-    found = so_far.found(tmp_path, "one")
+    assert so_far.found(tmp_path, ONE) is None
+    SoFar(tmp_path, ONE).tell(lambda: result(4))
+    found = so_far.found(tmp_path, ONE)
+    assert found.recipe == {"kind": "counting", "parts": 1}
     assert (found.values, found.provenance, found.notes) == ({"parts": 4.0}, {"method": "fingers"}, ("A note.",))
     np.testing.assert_array_equal(found.arrays["squares"], [0.0, 1.0, 4.0, 9.0])
-    assert so_far.found(tmp_path, "another") is None
+    assert so_far.found(tmp_path, OTHER) is None
     (tmp_path / so_far.FILE).write_bytes(b"torn")
-    assert so_far.found(tmp_path, "one") is None
+    assert so_far.found(tmp_path, ONE) is None
 
 
 def test_it_is_told_at_most_every_two_seconds_and_never_for_most_of_the_time(tmp_path, monkeypatch):
@@ -40,17 +42,17 @@ def test_it_is_told_at_most_every_two_seconds_and_never_for_most_of_the_time(tmp
         made.append(number)
         return result(number)
 
-    told = SoFar(tmp_path, "one")
+    told = SoFar(tmp_path, ONE)
     for number in range(50):
         told.tell(lambda number=number: slow(number))
         now[0] += 0.5
     assert len(made) <= 4  # half a second of 20 % would be too much: a look that takes 0.5 s comes every 10 s
-    SoFar(None, "one").tell(lambda: made.append("nobody looks"))
+    SoFar(None, ONE).tell(lambda: made.append("nobody looks"))
     assert "nobody looks" not in made
 
 
 def test_a_full_disk_does_not_stop_the_work(tmp_path):
-    SoFar(tmp_path / "missing", "one").tell(lambda: result(2))
+    SoFar(tmp_path / "missing", ONE).tell(lambda: result(2))
 
 
 def test_a_study_at_work_shows_what_it_has_and_its_frames_and_forgets_when_done(tmp_path):
