@@ -25,8 +25,8 @@ SOURCES = {"alanine-dipeptide": FromExample(name="alanine-dipeptide"), "trialani
 BY = "MM (ff14SB) in continuum water (GBn2), 300 K"
 
 name, place = sys.argv[1:] or ("alanine-dipeptide", "")
-training = Training(members=8) if place else Training(members=2, epochs=10)
-trial = Trial(replicas=512, steps=30_000) if place else Trial(replicas=48, steps=400)
+training = Training(members=8, noise_floor=5.0) if place else Training(members=2, epochs=10)
+trial = Trial(replicas=384, steps=8000) if place else Trial(replicas=48, steps=400)
 
 folder = shelf.SHIPPED / name
 atoms = System(source=SOURCES[name], surroundings=Implicit()).prepare()
