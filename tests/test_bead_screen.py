@@ -208,6 +208,7 @@ class TestAtomsBeside:
         assert len(beside.enter()) == len(helix)
         monkeypatch.setattr(bench.desk.viewer, "send", lambda frame, cell=0: sent.append((cell, frame)))
         bench.store.frame = Frame(step=1, time=0.1, positions=beads.positions.astype(np.float32))
+        beside.follow(bench.store.frame)
         beside.refresh()
         beside.refresh()
         assert [cell for cell, _ in sent] == [1, 1], "as they were, then as built"

@@ -40,6 +40,7 @@ class Beside:
         self._atoms: Floats = np.zeros((0, 3))
         self._look: Callable[[], None] = lambda: None
         desk.each_tick(self.refresh)
+        desk.pump.connect(self.follow)
         desk.on_close(self.leave)
 
     @property
@@ -80,18 +81,26 @@ class Beside:
         return BEFORE if self.problem else BUILT
 
     def refresh(self) -> None:
-        """Lay the atoms over the newest beads, and have them built anew."""
+        """Take what was built, and have atoms built on the newest beads; also while these wait."""
         preview, frame = self._preview, self.store.frame
-        if preview is None or frame is None or self.store.compared or self.store.reported:
+        if preview is None or frame is None or self.problem or self.store.compared or self.store.reported:
             return
-        fresh = self._take(preview)
-        if frame is self._seen and not fresh:
-            return
-        self._seen = frame
-        atoms = preview.follow(self._atoms, frame.positions.astype(np.float64))
-        self.desk.viewer.send(Frame(step=frame.step, time=frame.time, positions=atoms.astype(np.float32)), CELL)
-        if not self.problem:
+        if self._take(preview):
+            self.follow(frame)
+        if frame is not self._seen:
+            self._seen = frame
             preview.offer(frame.positions.astype(np.float64))
+
+    def follow(self, frame: Frame) -> None:
+        """Lay the atoms over the beads of a frame, with which they are drawn: small chains tumble within a blink.
+
+        Args:
+            frame: The newest, of the beads.
+        """
+        preview = self._preview
+        if preview is not None and not self.store.compared and not self.store.reported:
+            atoms = preview.follow(self._atoms, frame.positions.astype(np.float64))
+            self.desk.viewer.send(Frame(step=frame.step, time=frame.time, positions=atoms.astype(np.float32)), CELL)
 
     def _take(self, preview: Preview) -> bool:
         """What was built meanwhile; true where something was."""

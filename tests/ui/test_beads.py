@@ -104,7 +104,7 @@ def test_atoms_become_beads_and_atoms_again_and_the_run_goes_on(screen, page, mo
     assert "Atoms were built on the beads" in screen.dial.note.object
     assert (len(screen.store.structure), len(alphas)) == (atoms, 10)
     assert screen.store.friction == 1.0
-    assert page.get_by_role("button", name="Atoms beside").count() == 0
+    wait_until(lambda: page.get_by_role("button", name="Atoms beside").count() == 0, page)
 
 
 def recorded(library, recipe, structure, frames=120):
