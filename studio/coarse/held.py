@@ -1,0 +1,289 @@
+"""Held: atoms that move around beads that do not, by whatever moves atoms, and the forces on them summed up on the way.
+
+The mapped atoms take no step, and no constraint holds a bond. Positions of beads are those of atoms (slice), so that the
+condition is linear in all positions, and no metric correction enters the average. Knows mappings, systems and OpenMM; must
+not know which configurations are wanted, nor processes or files.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Protocol, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from studio.coarse.labels import Label
+from studio.coarse.mapping import Mapping
+from studio.errors import SimulationError, UnsupportedError
+from studio.structure import Floats, Integers, Structure
+from studio.system import System
+from studio.units import BOLTZMANN, Femtosecond, Kelvin, PerPicosecond
+
+if TYPE_CHECKING:
+    import openmm
+
+Ask = Callable[[], None]
+"""Called every few steps; what it raises ends the work."""
+
+BLOCKS = 8
+"""Of each average, for its standard error."""
+PIECE = 10
+"""Steps between two questions whether to go on: less than 0.2 s, with a network too."""
+SMALL = 3000
+"""Atoms up to which one CPU thread is taken; alanine dipeptide: CPU with one thread 0.25 ms a step, Reference 1.7."""
+
+
+class Moved(Protocol):
+    """What moves: atoms and their OpenMM System."""
+
+    @property
+    def structure(self) -> Structure:
+        """The atoms, in the order of the System."""
+        ...
+
+    @property
+    def system(self) -> "openmm.System":
+        """Their masses and forces."""
+        ...
+
+
+class Reference(Protocol):
+    """What the mean force is of: a `View` that moves atoms - MM, NNP/MM or a network."""
+
+    def build(self, system: System, structure: Structure | None = None) -> Moved:
+        """The atoms with their forces.
+
+        Args:
+            system: What the user named.
+            structure: Its prepared structure.
+        """
+        ...
+
+    def model_dump_json(self) -> str:
+        """All that the forces depend on, as text."""
+        ...
+
+
+class Sampling(BaseModel):
+    """How configurations are found and mean forces are measured.
+
+    Args:
+        configurations: How many, shared evenly among the temperatures.
+        temperatures: Configurations come from all of them; mean forces are those at the lowest.
+        spacing_ps: Between two configurations of one trajectory, ps.
+        settle_ps: What is not a bead forgets where it came from for so long, ps.
+        average_ps: Then the forces are averaged, ps.
+        timestep: fs.
+        friction: Of the thermostat, 1/ps; averages do not depend on it.
+        hydrogen_mass: Da, taken from the heavy neighbour; averages do not depend on it.
+        workers: Processes that work at the same time, one thread each.
+        seed: Of everything that is random.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    configurations: Annotated[int, Field(ge=2, le=100_000)] = 600
+    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
+    spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
+    settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
+    average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.8
+    timestep: Femtosecond = 2.0
+    friction: PerPicosecond = 10.0
+    hydrogen_mass: Annotated[float, Field(ge=1.0, le=4.0)] = 3.0
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.steps(self.average_ps) < BLOCKS:
+            raise ValueError(f"average_ps has to hold at least {BLOCKS} steps: an error needs blocks")
+        return self
+
+    @property
+    def temperature(self) -> float:
+        """At which mean forces are measured, K."""
+        return min(self.temperatures)
+
+    def steps(self, picoseconds: float) -> int:
+        """So much time in steps.
+
+        Args:
+            picoseconds: ps.
+        """
+        return round(picoseconds * 1000.0 / self.timestep)
+
+    @property
+    def words(self) -> str:
+        """All that a mean force depends on, as text."""
+        return self.model_dump_json(exclude={"configurations", "workers", "spacing_ps", "temperatures"}) + f"{self.temperature:g}"
+
+
+def unconstrained(system: System, sampling: Sampling) -> System:
+    """The system with free bonds and heavy hydrogens: a force along a constrained bond would not be seen.
+
+    Args:
+        system: What the user named.
+        sampling: Says how heavy.
+    """
+    field = system.forcefield.model_copy(update={"constrain_hydrogens": False, "hydrogen_mass": sampling.hydrogen_mass})
+    return system.model_copy(update={"forcefield": field})
+
+
+def built(system: System, view: Reference, structure: Structure, mapping: Mapping, sampling: Sampling) -> "openmm.System":
+    """The OpenMM System that is sampled, with no drift taken out.
+
+    Args:
+        system: What the user named.
+        view: What moves its atoms.
+        structure: Its prepared structure.
+        mapping: Of all its atoms, by slice.
+        sampling: How.
+
+    Raises:
+        UnsupportedError: Not all atoms move by this view, a bead is no atom, or one is held at a length.
+        StudioError: What the view refuses.
+    """
+    import openmm
+
+    if any(len(group) > 1 for group in mapping.groups):
+        raise UnsupportedError("Mean forces are measured with the beads held, and a bead of several atoms cannot be held. Place beads by slice.")
+    model = view.build(unconstrained(system, sampling), structure)
+    if model.structure.is_beads or len(model.structure) != mapping.atoms:
+        raise UnsupportedError(f"This level moves {len(model.structure)} of {mapping.atoms} atoms, and a mean force needs all of them. Choose MM, or NNP/MM.")
+    moving = openmm.XmlSerializer.clone(model.system)
+    for index in reversed(range(moving.getNumForces())):
+        if isinstance(moving.getForce(index), openmm.CMMotionRemover):
+            moving.removeForce(index)
+    beads = set(mapping.sites.tolist())
+    if any(beads & set(moving.getConstraintParameters(index)[:2]) for index in range(moving.getNumConstraints())):
+        raise UnsupportedError("A bead is held at a fixed distance, so that the force along it cannot be seen. Choose other beads.")
+    return moving
+
+
+def shares(count: int, parts: int) -> list[int]:
+    """As many things as evenly as can be.
+
+    Args:
+        count: Of things.
+        parts: Who share them.
+    """
+    return [count // parts + (index < count % parts) for index in range(parts)]
+
+
+def platform_of(moving: "openmm.System") -> tuple[str | None, int | None]:
+    """The OpenMM platform for a system, and its threads; OpenMM's choice for large ones.
+
+    Args:
+        moving: The system.
+    """
+    return ("CPU", 1) if moving.getNumParticles() <= SMALL else (None, None)
+
+
+def _pieces(steps: int) -> list[int]:
+    return [PIECE] * (steps // PIECE) + ([steps % PIECE] if steps % PIECE else [])
+
+
+def advance(context: "openmm.Context", steps: int, ask: Ask) -> None:
+    """Go on, and ask every few steps whether to.
+
+    Args:
+        context: Of what moves.
+        steps: How many.
+        ask: What it raises ends the work.
+
+    Raises:
+        SimulationError: Numbers left physics.
+    """
+    import openmm
+
+    for piece in _pieces(steps):
+        ask()
+        try:
+            context.getIntegrator().step(piece)
+        except openmm.OpenMMException as problem:
+            raise SimulationError("A coordinate is no longer a number. Choose a shorter time step or a lower temperature.") from problem
+
+
+class Held:
+    """Dynamics of all that is not a bead, one Context for any number of labels.
+
+    Args:
+        moving: From `built`.
+        mapping: Of all its atoms, by slice.
+        bead_map: C, (b, n).
+        sampling: How.
+        number: Of whoever works: each has random numbers of its own.
+    """
+
+    def __init__(self, moving: "openmm.System", mapping: Mapping, bead_map: Floats, sampling: Sampling, number: int = 0) -> None:
+        import openmm
+
+        self._mapping, self._map, self._sampling = mapping, bead_map, sampling
+        self._integrator = _summing(moving, mapping.sites, sampling)
+        self._integrator.setRandomNumberSeed(sampling.seed + 104729 * number + 1)
+        platform, _threads = platform_of(moving)
+        properties = {"Threads": "1"} if platform == "CPU" else {}
+        chosen = [openmm.Platform.getPlatformByName(platform), properties] if platform else []
+        self._context = openmm.Context(moving, self._integrator, *chosen)
+
+    def label(self, atoms: Floats, seed: int, ask: Ask) -> Label:
+        """The mean force on the beads of a configuration.
+
+        Args:
+            atoms: (n, 3), nm.
+            seed: Of the velocities.
+            ask: Called every few steps; what it raises ends the work.
+
+        Raises:
+            SimulationError: Numbers left physics.
+        """
+        self._context.setPositions(atoms)
+        self._context.setVelocitiesToTemperature(self._sampling.temperature, seed % (2**31 - 2) + 1)
+        advance(self._context, self._sampling.steps(self._sampling.settle_ps), ask)
+        means = np.array([self._map @ self._mean(steps, ask) for steps in shares(self._sampling.steps(self._sampling.average_ps), BLOCKS)])
+        if not np.isfinite(means).all():
+            raise SimulationError("A force is no longer a number. Choose a shorter time step.")
+        return Label(self._mapping.positions(atoms), means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(BLOCKS))
+
+    def positions(self) -> Floats:
+        """Where the atoms are now, (n, 3), nm."""
+        return np.asarray(self._context.getState(positions=True).getPositions(asNumpy=True)._value)
+
+    def _mean(self, steps: int, ask: Ask) -> Floats:
+        """Forces on all atoms, averaged over so many steps, (n, 3)."""
+        nothing = np.zeros((self._mapping.atoms, 3))
+        self._integrator.setPerDofVariableByName("total", nothing)
+        advance(self._context, steps, ask)
+        return np.array([tuple(total) for total in self._integrator.getPerDofVariableByName("total")]) / steps
+
+
+def _summing(moving: "openmm.System", sites: Integers, sampling: Sampling) -> "openmm.CustomIntegrator":
+    """LangevinMiddle (Zhang 2019, 10.1021/acs.jpca.9b02771) that sums up forces and moves no bead.
+
+    Each step's forces are used twice, so that the average costs nothing. Beads keep their mass, for OpenMM computes nothing for
+    atoms of mass 0, but `half`, which is half a time step for all others, is zero for them.
+    """
+    import openmm
+
+    step = sampling.timestep / 1000.0
+    half = np.full((moving.getNumParticles(), 3), 0.5 * step)
+    half[sites] = 0.0
+    decay = np.exp(-sampling.friction * step)
+    integrator = openmm.CustomIntegrator(step)
+    integrator.addGlobalVariable("decay", decay)
+    integrator.addGlobalVariable("kick", np.sqrt((1.0 - decay**2) * BOLTZMANN * sampling.temperature))
+    for name in ("half", "total", "before"):
+        integrator.addPerDofVariable(name, 0.0)
+    integrator.addUpdateContextState()
+    integrator.addComputePerDof("total", "total + f")
+    integrator.addComputePerDof("v", "v + 2*half*f/m")
+    if moving.getNumConstraints():
+        integrator.addConstrainVelocities()
+    integrator.addComputePerDof("x", "x + half*v")
+    integrator.addComputePerDof("v", "decay*v + kick*gaussian/sqrt(m)")
+    integrator.addComputePerDof("x", "x + half*v")
+    if moving.getNumConstraints():
+        integrator.addComputePerDof("before", "x")
+        integrator.addConstrainPositions()
+        integrator.addComputePerDof("v", "v + (x - before)/dt")
+    integrator.setPerDofVariableByName("half", half)
+    return integrator
