@@ -1,0 +1,245 @@
+"""Networks: energies of beads from their coordinates, of all members of an ensemble at once.
+
+    E = w3 . tanh(W2 tanh(W1 (q - mean) / scale + b1) + b2)                                   internal
+    E = sum_i out(h_i) + sum_t turn(q_t),  h_i <- h_i + V tanh(sum_j h_j * W(r_ij))           graph
+
+q: coordinates (`coordinates.Seen.values`). The first sees all of them and takes its slopes by hand, which makes it quick; it
+serves to a dozen beads. The second sends messages along distances, as SchNet does (Schuett 2018, 10.1063/1.5019779), and adds
+terms of single torsions with their angles, since distances alone cannot tell a molecule from its mirror image.
+Weights are plain tensors by name with the members first. Knows tensors; must not know files, beads or settings.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Kind = Literal["internal", "graph"]
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a network needs to know besides its weights.
+
+    Args:
+        kind: Which network.
+        beads: How many beads there are.
+        pairs: The beads of each distance.
+        triples: Of each angle.
+        fours: Of each torsion.
+        hidden: Width of the layers.
+        layers: Rounds of messages, of the graph.
+        centres: Radial functions, of the graph.
+        cutoff: Where messages end, nm, of the graph.
+    """
+
+    kind: Kind
+    beads: int
+    pairs: tuple[tuple[int, ...], ...]
+    triples: tuple[tuple[int, ...], ...]
+    fours: tuple[tuple[int, ...], ...]
+    hidden: int = 64
+    layers: int = 2
+    centres: int = 18
+    cutoff: float = 1.2
+
+    @property
+    def coordinates(self) -> int:
+        """How many coordinates there are."""
+        return sum(self.parts)
+
+    @property
+    def parts(self) -> tuple[int, int, int]:
+        """How many distances, cosines, and sines and cosines of torsions."""
+        return len(self.pairs), len(self.triples), 2 * len(self.fours)
+
+
+class Network(Protocol):
+    """Energies and slopes of all members."""
+
+    layout: Layout
+    weights: Weights
+
+    def energies(self, values: Tensor) -> Tensor:
+        """Of each member, (m, r), from coordinates (q, r)."""
+        ...
+
+    def slopes(self, values: Tensor) -> Tensor:
+        """dE/dq of each member, (m, q, r)."""
+        ...
+
+    def mean_slopes(self, values: Tensor) -> Tensor:
+        """dE/dq of the mean of all members, (q, r)."""
+        ...
+
+
+class InternalNetwork:
+    """Two hidden layers on all coordinates.
+
+    Args:
+        layout: Sizes.
+        weights: `mean`, `scale` (q,); `w1` (m, h, q), `b1` (m, h, 1), `w2` (m, h, h), `b2` (m, h, 1), `w3` (m, h, 1).
+    """
+
+    NAMES: ClassVar = frozenset({"mean", "scale", "w1", "b1", "w2", "b2", "w3"})
+
+    def __init__(self, layout: Layout, weights: Weights) -> None:
+        # tanh(x) = 2 s(2 x) - 1 with the logistic function s, which is six times as fast: its factors are moved into the weights once
+        self.layout, self.weights = layout, weights
+        scaled, second, third = weights["w1"] / weights["scale"], weights["w2"], weights["w3"]
+        self._first, self._start = 2.0 * scaled, 2.0 * (weights["b1"] - scaled @ weights["mean"].unsqueeze(1))
+        self._second, self._middle = 4.0 * second, 2.0 * (weights["b2"] - second.sum(2, keepdim=True))
+        self._third, self._last = 2.0 * third, -third.sum((1, 2)).unsqueeze(1)
+        self._flat, self._flat_start = self._first.flatten(0, 1), self._start.flatten(0, 1)
+        self._down, self._up = self._second.transpose(1, 2).contiguous(), self._flat.T.contiguous()
+        self._room: Tensor | None = None
+
+    @staticmethod
+    def fresh(layout: Layout, members: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weights to begin with; `mean` and `scale` are to be set to those of the data.
+
+        Args:
+            layout: Sizes.
+            members: How many.
+            generator: Of random numbers.
+        """
+        q, h = layout.coordinates, layout.hidden
+
+        def drawn(rows: int, columns: int) -> Tensor:
+            return torch.randn(members, rows, columns, generator=generator) / math.sqrt(columns)
+
+        return {
+            "mean": torch.zeros(q), "scale": torch.ones(q), "w1": drawn(h, q), "b1": 0.1 * drawn(h, 1), "w2": drawn(h, h),
+            "b2": 0.1 * drawn(h, 1), "w3": drawn(1, h).transpose(1, 2).contiguous(),
+        }  # fmt: skip
+
+    def energies(self, values: Tensor) -> Tensor:
+        """See `Network`."""
+        return (self._third * self._hidden(values)[1]).sum(1) + self._last
+
+    def _hidden(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Both layers, (m, h, r)."""
+        low = torch.addmm(self._flat_start, self._flat, values).sigmoid_().view(len(self._first), -1, values.shape[1])
+        return low, torch.baddbmm(self._middle, self._second, low).sigmoid_()
+
+    def _lower(self, values: Tensor) -> Tensor:
+        """The slope of each member along what enters its first layer, (m, h, r)."""
+        low, high = self._hidden(values)
+        return (self._down @ ((high - high * high) * self._third)) * (low - low * low)
+
+    def slopes(self, values: Tensor) -> Tensor:
+        """See `Network`."""
+        return self._first.transpose(1, 2) @ self._lower(values)
+
+    def mean_slopes(self, values: Tensor) -> Tensor:
+        """See `Network`; not to be differentiated, and in memory that is used again, as fetching new memory would cost more than the work."""
+        low, high, back = self._rooms(values.shape[1])
+        torch.addmm(self._flat_start, self._flat, values, out=low.flatten(0, 1)).sigmoid_()
+        torch.baddbmm(self._middle, self._second, low, out=high).sigmoid_()
+        high.sub_(torch.mul(high, high, out=back)).mul_(self._third)
+        torch.bmm(self._down, high, out=back)
+        low.sub_(torch.mul(low, low, out=high))
+        return (self._up @ back.mul_(low).flatten(0, 1)) / len(self._first)
+
+    def _rooms(self, copies: int) -> Tensor:
+        """Three pieces of memory of the size of a layer, (3, m, h, r)."""
+        if self._room is None or self._room.shape[3] != copies:
+            self._room = self._first.new_empty((3, *self._first.shape[:2], copies))
+        return self._room
+
+
+class GraphNetwork:
+    """Messages along distances, and terms of torsions.
+
+    Args:
+        layout: Sizes.
+        weights: See `fresh`.
+    """
+
+    def __init__(self, layout: Layout, weights: Weights) -> None:
+        self.layout, self.weights = layout, weights
+        ends = torch.tensor(layout.pairs, dtype=torch.long).reshape(-1, 2)
+        self._to, self._from = torch.cat((ends[:, 0], ends[:, 1])), torch.cat((ends[:, 1], ends[:, 0]))
+        rows = {frozenset(triple): row for row, triple in enumerate(layout.triples)}
+        self._angles = torch.tensor([[rows[frozenset(four[:3])], rows[frozenset(four[1:])]] for four in layout.fours], dtype=torch.long).reshape(-1, 2)
+
+    @staticmethod
+    def fresh(layout: Layout, members: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weights to begin with.
+
+        Args:
+            layout: Sizes.
+            members: How many.
+            generator: Of random numbers.
+        """
+        h, own = layout.hidden, layout.hidden // 4
+
+        def drawn(*shape: int) -> Tensor:
+            return torch.randn(members, *shape, generator=generator) / math.sqrt(shape[0])
+
+        weights = {"bead": torch.randn(members, 1, layout.beads, h, generator=generator), "turn": drawn(1, len(layout.fours), own)}
+        for layer in range(layout.layers):
+            weights |= {f"radial{layer}": drawn(layout.centres, h), f"filter{layer}": drawn(h, h), f"mix{layer}": drawn(h, h), f"add{layer}": drawn(h, h)}
+        weights |= {"out1": drawn(h, h), "out2": drawn(h, 1), "turn1": drawn(4 + own, h), "turn2": drawn(h, h), "turn3": drawn(h, 1)}
+        return weights | {"mean": torch.zeros(layout.coordinates), "scale": torch.ones(layout.coordinates)}
+
+    def energies(self, values: Tensor) -> Tensor:
+        """See `Network`."""
+        distances, cosines, turns = values.T.split(self.layout.parts, dim=1)
+        return self._chained(cosines, turns) + self._messages(distances)
+
+    def _messages(self, distances: Tensor) -> Tensor:
+        """Energies of beads among their neighbours, (m, r); distances (r, p)."""
+        weights, layout = self.weights, self.layout
+        centres = torch.linspace(0.3, layout.cutoff, layout.centres)
+        width = (layout.cutoff - 0.3) / layout.centres
+        fade = 0.5 * (torch.cos(math.pi * (distances / layout.cutoff).clamp_max(1.0)) + 1.0)
+        radial = torch.exp(-0.5 * ((distances.unsqueeze(2) - centres) / width) ** 2) * fade.unsqueeze(2)
+        beads = weights["bead"].expand(-1, len(distances), -1, -1)
+        for layer in range(layout.layers):
+            sent = _by_member(torch.tanh(_by_member(radial.unsqueeze(0), weights[f"radial{layer}"])), weights[f"filter{layer}"])
+            sent = (sent * fade.unsqueeze(2)).repeat(1, 1, 2, 1) * _by_member(beads, weights[f"mix{layer}"])[:, :, self._from]
+            came = torch.zeros_like(beads).index_add(2, self._to, sent)
+            beads = beads + _by_member(torch.tanh(came), weights[f"add{layer}"])
+        return _by_member(torch.tanh(_by_member(beads, weights["out1"])), weights["out2"]).sum((2, 3))
+
+    def _chained(self, cosines: Tensor, turns: Tensor) -> Tensor:
+        """Energies of torsions with their angles, (m, r)."""
+        weights, shift, scale = self.weights, self.weights["mean"], self.weights["scale"]
+        p, a, _ = self.layout.parts
+        bent = ((cosines - shift[p : p + a]) / scale[p : p + a])[:, self._angles]
+        seen = torch.cat((bent, torch.stack(turns.chunk(2, dim=1), dim=2)), dim=2).expand(len(weights["turn"]), -1, -1, -1)
+        hidden = torch.cat((seen, weights["turn"].expand(-1, len(turns), -1, -1)), dim=3)
+        for name in ("turn1", "turn2"):
+            hidden = torch.tanh(_by_member(hidden, weights[name]))
+        return _by_member(hidden, weights["turn3"]).sum((2, 3))
+
+    def slopes(self, values: Tensor) -> Tensor:
+        """See `Network`; with the graph of the slopes where weights are trained."""
+        with torch.enable_grad():
+            values = values.detach().requires_grad_()
+            energies = self.energies(values).sum(1)
+            trained = any(tensor.requires_grad for tensor in self.weights.values())
+            rows = [torch.autograd.grad(energy, values, retain_graph=True, create_graph=trained)[0] for energy in energies]
+        return torch.stack(rows)
+
+    def mean_slopes(self, values: Tensor) -> Tensor:
+        """See `Network`."""
+        with torch.enable_grad():
+            values = values.detach().requires_grad_()
+            energy = self.energies(values).mean(0).sum()
+            return torch.autograd.grad(energy, values)[0]
+
+
+def _by_member(rows: Tensor, weights: Tensor) -> Tensor:
+    """Rows (m or 1, r, x, h) through the matrix of each member, (m, h, k)."""
+    members = len(weights)
+    through = rows.expand(members, -1, -1, -1).flatten(1, 2) @ weights
+    return through.view(members, rows.shape[1], rows.shape[2], -1)
+
+
+NETWORKS: dict[Kind, type[InternalNetwork] | type[GraphNetwork]] = {"internal": InternalNetwork, "graph": GraphNetwork}
