@@ -5,7 +5,6 @@ condition is linear in all positions, and no metric correction enters the averag
 not know which configurations are wanted, nor processes or files.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Protocol, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio.coarse.labels import Label
 from studio.coarse.mapping import Mapping
+from studio.coarse.spread import Ask
 from studio.errors import SimulationError, UnsupportedError
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
@@ -20,9 +20,6 @@ from studio.units import BOLTZMANN, Femtosecond, Kelvin, PerPicosecond
 
 if TYPE_CHECKING:
     import openmm
-
-Ask = Callable[[], None]
-"""Called every few steps; what it raises ends the work."""
 
 BLOCKS = 8
 """Of each average, for its standard error."""

@@ -3,32 +3,25 @@
     F_I(R) = < sum_i C_Ii f_i >_R,   C M^T = 1
 
 The average is over all atoms that are not beads, at the temperature of the model, while the beads stay exactly where they
-are: the mapped atoms take no step and no constraint holds a bond. Positions of beads are those of atoms (slice), so that the
-condition is linear and no metric correction enters (Ciccotti, Kapral and Vanden-Eijnden 2005, 10.1002/cphc.200400669).
-R may come from anywhere, hot or biased: the mean force at R is the same (10.48550/arXiv.2510.11148). One such label is worth
-hundreds of instantaneous forces. Knows mappings, systems and OpenMM, and whatever moves atoms as a `Reference`; must not know
-what learns from the labels. Labelling by several processes is in `labelling`.
+are (`held`). R may come from anywhere, hot or biased: the mean force at R is the same (10.48550/arXiv.2510.11148). One such
+label is worth hundreds of instantaneous forces. Knows mappings, systems and whatever moves atoms as a `Reference`; must not
+know what learns from the labels.
 """
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from studio.coarse.force_map import force_map
-from studio.coarse.held import Ask, Held, Reference, Sampling, advance, built, platform_of, shares
+from studio.coarse.held import Held, Reference, Sampling, advance, built, platform_of, shares
 from studio.coarse.labels import Label
 from studio.coarse.mapping import Mapping
-from studio.errors import SimulationError, StudioError, WorkerError
-from studio.parts import Part, keep, kept, key_of
+from studio.coarse.spread import Ask, Shelf, spread
+from studio.errors import SimulationError
+from studio.parts import key_of
 from studio.structure import Floats, Structure
 from studio.system import System
 from studio.thermostat import Thermostat, make_context
@@ -42,18 +35,43 @@ Tell = Callable[[float, str], None]
 """Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 WARM_UP = 5.0
 """Before the first configuration at each temperature, ps."""
+CALM = 1.0
+"""Friction of free trajectories, 1/ps: less than that of held ones, so that shapes change faster."""
 FORCES = 4
 """Samples of the forces for each configuration at the lowest temperature, to which the force map is fitted."""
-SAVED = 1.0
-"""Labels that are finished are on disk after so long, s."""
-LOOK = 0.1
-"""How often is asked whether to go on while others work, s."""
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Workers share the cores."""
 
 
 def nobody(_fraction: float, _sentence: str) -> None:
     """Progress that nobody wants to hear about."""
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """All that a worker has to know of what is sampled."""
+
+    system: System
+    view: Reference
+    structure: Structure
+    mapping: Mapping
+    sampling: Sampling
+
+    def moving(self) -> "openmm.System":
+        return built(self.system, self.view, self.structure, self.mapping, self.sampling)
+
+    def key(self, *words: str) -> str:
+        sites = self.mapping.sites.astype(np.int64).tobytes().hex()
+        return key_of(self.system.model_dump_json(), self.view.model_dump_json(), self.structure.key, sites, *words)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A trajectory to be run: its number, its temperature (K), where it starts (n, 3), and which configurations are wanted of it."""
+
+    ground: _Ground
+    number: int
+    kelvin: float
+    places: Floats
+    wanted: range
 
 
 def configurations(
@@ -73,31 +91,69 @@ def configurations(
         view: What moves its atoms.
         structure: Its prepared structure, where the trajectories start.
         mapping: Of all its atoms, by slice.
-        sampling: How many, where and how.
+        sampling: How many, where and how, and by how many processes.
         tell: Is told how far it is; what it raises ends the work.
-        folder: Where trajectories that are finished are kept and found.
+        folder: Where configurations are kept and found.
 
     Returns:
         Positions (configurations, n, 3), nm, and forces (samples, n, 3), kJ/mol/nm.
 
     Raises:
         SimulationError: A trajectory left physics.
+        WorkerError: A worker died.
         StudioError: What `built` and `tell` raise.
     """
-    moving = built(system, view, structure, mapping, sampling)
-    key = key_of(system.model_dump_json(), view.model_dump_json(), structure.key, sampling.model_dump_json(exclude={"workers", "settle_ps", "average_ps"}))
-    count, places = sampling.configurations, np.asarray(structure.positions)
-    runs: list[tuple[Floats, Floats]] = []
-    for number, (kelvin, share) in enumerate(zip(sorted(sampling.temperatures), shares(count, len(sampling.temperatures)), strict=True)):
-        path = folder / f"configurations-{number}.npz" if folder else None
-        found = kept(path, key)
-        if found is None:
-            found = Part(_Trajectory(moving, kelvin, sampling, number).sampled(places, share, sum(len(run[0]) for run in runs), tell), {})
-            keep(path, key, found)
-        runs.append((found.arrays["positions"], found.arrays["forces"]))
-        places = runs[-1][0][-1]
-    order = np.random.default_rng(sampling.seed).permutation(count)
-    return np.concatenate([run[0] for run in runs])[order], runs[0][1]
+    ground = _Ground(system, view, structure, mapping, sampling)
+    counts = shares(sampling.configurations, len(sampling.temperatures))
+    key = ground.key(sampling.model_dump_json(exclude={"workers", "settle_ps", "average_ps"}))
+    shelves = [Shelf(folder / f"configurations-{number}.npz" if folder else None, key, ("positions", "forces")) for number in range(len(counts))]
+
+    def ask() -> None:
+        done = sum(len(shelf.found) for shelf in shelves)
+        tell(done / sampling.configurations, f"Configuration {done} of {sampling.configurations}")
+
+    try:
+        for number, index, row in spread(_walked, _paths(ground, counts, shelves), sampling.workers, ask):
+            shelves[number].add(index, row)
+    finally:
+        for shelf in shelves:
+            shelf.write()
+    rows = [row for shelf in shelves for _, row in sorted(shelf.found.items(), key=lambda one: one[0])]
+    order = np.random.default_rng(sampling.seed).permutation(len(rows))
+    return np.array([rows[index][0] for index in order]), np.concatenate([row[1] for row in rows])
+
+
+def _paths(ground: _Ground, counts: Sequence[int], shelves: Sequence[Shelf]) -> list[_Walk]:
+    """Trajectories as far as they are still to be run, from where they were left."""
+    start = np.asarray(ground.structure.positions)
+    left = []
+    for number, (kelvin, count, shelf) in enumerate(zip(sorted(ground.sampling.temperatures), counts, shelves, strict=True)):
+        known = len(shelf.found)
+        if known < count:
+            left.append(_Walk(ground, number, kelvin, shelf.found[known - 1][0] if known else start, range(known, count)))
+    return left
+
+
+def _walked(path: _Walk, ask: Ask) -> Iterator[tuple[int, int, tuple[Floats, Floats]]]:
+    """Free dynamics at one temperature: the number of the trajectory, of the configuration, its positions, and forces on the way to it."""
+    ground, sampling = path.ground, path.ground.sampling
+    moving, seed = ground.moving(), sampling.seed + 7919 * path.number + 31 * path.wanted.start
+    context = make_context(moving, Thermostat(path.kelvin, CALM, sampling.timestep, seed % (2**31 - 2)), *platform_of(moving))
+    context.setPositions(path.places)
+    context.setVelocitiesToTemperature(path.kelvin, seed % (2**31 - 2) + 1)
+    samples = FORCES if path.kelvin == sampling.temperature else 0
+    steps = sampling.steps(sampling.spacing_ps)
+    advance(context, sampling.steps(WARM_UP), ask)
+    for index in path.wanted:
+        forces = np.zeros((samples, ground.mapping.atoms, 3))
+        for piece, length in enumerate(shares(steps, max(samples, 1))):
+            advance(context, length, ask)
+            if samples:
+                forces[piece] = context.getState(forces=True).getForces(asNumpy=True)._value
+        positions = np.array(context.getState(positions=True).getPositions(asNumpy=True)._value)
+        if not (np.isfinite(positions).all() and np.isfinite(forces).all()):
+            raise SimulationError(f"The trajectory at {path.kelvin:g} K left physics. Choose a shorter time step or a lower temperature.")
+        yield path.number, index, (positions, forces)
 
 
 def optimised_map(structure: Structure, mapping: Mapping, forces: Floats) -> Floats:
@@ -116,79 +172,15 @@ def optimised_map(structure: Structure, mapping: Mapping, forces: Floats) -> Flo
     return result
 
 
-class _Trajectory:
-    """Free dynamics at one temperature.
-
-    Args:
-        moving: From `built`.
-        kelvin: The temperature.
-        sampling: How.
-        number: Of the trajectory: each has a seed of its own.
-    """
-
-    def __init__(self, moving: "openmm.System", kelvin: float, sampling: Sampling, number: int) -> None:
-        drive = Thermostat(kelvin, sampling.friction / 10.0, sampling.timestep, sampling.seed + 7919 * number)
-        self._kelvin, self._sampling, self._drive = kelvin, sampling, drive
-        self._context = make_context(moving, drive, *platform_of(moving))
-
-    def sampled(self, places: Floats, count: int, before: int, tell: Tell) -> dict[str, Floats]:
-        """Positions and forces.
-
-        Args:
-            places: Where it starts, (n, 3), nm.
-            count: How many configurations.
-            before: Configurations that other trajectories gave.
-            tell: Is told how far it is.
-        """
-        total, stride = self._sampling.configurations, max(self._sampling.steps(self._sampling.spacing_ps) // FORCES, 1)
-        self._context.setPositions(places)
-        self._context.setVelocitiesToTemperature(self._kelvin, self._drive.seed + 1)
-
-        def ask() -> None:
-            done = before + len(positions)
-            tell(done / total, f"Configuration {done} of {total}, at {self._kelvin:g} K")
-
-        positions: list[Floats] = []
-        forces: list[Floats] = []
-        self._go(self._sampling.steps(WARM_UP), ask)
-        while len(positions) < count:
-            for _ in range(FORCES):
-                self._go(stride, ask)
-                forces.append(self._look()[1])
-            positions.append(self._look()[0])
-        return {"positions": np.array(positions), "forces": np.array(forces)}
-
-    def _go(self, steps: int, ask: Ask) -> None:
-        advance(self._context, steps, ask)
-
-    def _look(self) -> tuple[Floats, Floats]:
-        state = self._context.getState(positions=True, forces=True)
-        found = tuple(np.asarray(array._value) for array in (state.getPositions(asNumpy=True), state.getForces(asNumpy=True)))
-        if not all(np.isfinite(array).all() for array in found):
-            raise SimulationError(f"The trajectory at {self._kelvin:g} K left physics. Choose a shorter time step or a lower temperature.")
-        return found[0], found[1]
-
-
 @dataclass(frozen=True)
-class _Work:
-    """All that a worker has to know: what is sampled, and how."""
+class _Round:
+    """Configurations to be labelled by one process: their indices and atoms, (m, n, 3); C."""
 
-    system: System
-    view: Reference
-    structure: Structure
-    mapping: Mapping
+    ground: _Ground
+    number: int
+    indices: tuple[int, ...]
+    atoms: Floats
     bead_map: Floats
-    sampling: Sampling
-
-    def held(self, number: int) -> Held:
-        """What measures."""
-        moving = built(self.system, self.view, self.structure, self.mapping, self.sampling)
-        return Held(moving, self.mapping, self.bead_map, self.sampling, number)
-
-    def key(self, atoms: Floats) -> str:
-        """Of the labels of these configurations."""
-        arrays = "".join(np.ascontiguousarray(array).tobytes().hex() for array in (self.mapping.sites, self.bead_map, atoms))
-        return key_of(self.system.model_dump_json(), self.view.model_dump_json(), self.structure.key, self.sampling.words, arrays)
 
 
 def mean_forces(
@@ -197,15 +189,15 @@ def mean_forces(
     structure: Structure,
     mapping: Mapping,
     sampling: Sampling,
+    *,
     atoms: Floats,
     bead_map: Floats,
-    *,
     tell: Tell = nobody,
     folder: Path | None = None,
 ) -> Iterator[tuple[int, Label]]:
     """The mean force on the beads at each configuration, as they come: first those that were kept, then in no order.
 
-    A configuration that leaves physics has no label.
+    A configuration that leaves physics has no label. Two processes give other random numbers than one, and the same averages.
 
     Args:
         system: What the user named.
@@ -222,19 +214,22 @@ def mean_forces(
         WorkerError: A worker died.
         StudioError: What `built` and `tell` raise.
     """
-    work = _Work(system, view, structure, mapping, bead_map, sampling)
-    shelf = _Shelf(folder / "mean-forces.npz" if folder else None, work.key(atoms))
-    known = sorted(shelf.found)
+    ground = _Ground(system, view, structure, mapping, sampling)
+    key = ground.key(sampling.words, bead_map.tobytes().hex(), np.ascontiguousarray(atoms).tobytes().hex())
+    shelf = Shelf(folder / "mean-forces.npz" if folder else None, key, Label._fields)
+    yield from [(index, Label(*row)) for index, row in sorted(shelf.found.items(), key=lambda one: one[0])]
     left = [index for index in range(len(atoms)) if index not in shelf.found]
-    done = len(known)
+    away = len(atoms) - len(left)
 
     def ask() -> None:
-        tell(done / len(atoms), f"Mean force {done} of {len(atoms)}")
+        tell(away / len(atoms), f"Mean force {away} of {len(atoms)}")
 
-    yield from [(index, shelf.found[index]) for index in known]
+    rounds = [
+        _Round(ground, number, tuple(left[number :: sampling.workers]), atoms[left[number :: sampling.workers]], bead_map) for number in range(sampling.workers)
+    ]
     try:
-        for index, label in (_alone if sampling.workers == 1 else _together)(work, atoms, left, ask) if left else ():
-            done += 1
+        for index, label in spread(_measured, [one for one in rounds if one.indices], sampling.workers, ask):
+            away += 1
             if label is not None:
                 shelf.add(index, label)
                 yield index, label
@@ -242,120 +237,12 @@ def mean_forces(
         shelf.write()
 
 
-class _Shelf:
-    """Labels that are finished, in one file that is written whole.
-
-    Args:
-        path: The file; none where nothing is kept.
-        key: Of what they are made from.
-
-    Attributes:
-        found: The labels by the index of their configuration.
-    """
-
-    def __init__(self, path: Path | None, key: str) -> None:
-        self._path, self._key, self._written, self._fresh = path, key, monotonic(), False
-        part = kept(path, key)
-        arrays = part.arrays if part else {}
-        names = ("positions", "forces", "errors")
-        rows = zip(arrays["index"].tolist(), *(arrays[name] for name in names), strict=True) if part else ()
-        self.found = {int(index): Label(*found) for index, *found in rows}
-
-    def add(self, index: int, label: Label) -> None:
-        """One more."""
-        self.found[index] = label
-        self._fresh = True
-        if monotonic() > self._written + SAVED:
-            self.write()
-
-    def write(self) -> None:
-        """Put on disk what is not there yet."""
-        if self._fresh:
-            index = np.array(list(self.found))
-            arrays = dict(zip(("positions", "forces", "errors"), map(np.array, zip(*self.found.values(), strict=True)), strict=True))
-            keep(self._path, self._key, Part({"index": index, **arrays}, {}))
-        self._written, self._fresh = monotonic(), False
-
-
-Found = tuple[int, Label | None]
-"""The index of a configuration, and its label; none where it left physics."""
-
-
-def _alone(work: _Work, atoms: Floats, indices: Sequence[int], ask: Ask) -> Iterator[Found]:
-    """Label after label, in this process."""
-    held = work.held(0)
-    for index in indices:
-        yield index, _measured(held, atoms[index], work.sampling.seed + index, ask)
-
-
-def _measured(held: Held, atoms: Floats, seed: int, ask: Ask) -> Label | None:
-    try:
-        return held.label(atoms, seed, ask)
-    except SimulationError:
-        return None
-
-
-def _together(work: _Work, atoms: Floats, indices: Sequence[int], ask: Ask) -> Iterator[Found]:
-    """By several processes, each with its share; they end with this one."""
-    context = multiprocessing.get_context("spawn")
-    lines: dict[Connection, int] = {}
-    crew = []
-    try:
-        for number in range(min(work.sampling.workers, len(indices))):
-            mine = indices[number :: work.sampling.workers]
-            ours, theirs = context.Pipe(duplex=False)
-            crew.append(context.Process(target=_worker, args=(theirs, work, atoms[list(mine)], mine, number), daemon=True, name="potential-studio labels"))
-            crew[-1].start()
-            theirs.close()
-            lines[ours] = len(mine)
-        yield from _heard(lines, ask)
-    finally:
-        for process in crew:
-            process.kill()
-            process.join()
-
-
-def _heard(lines: dict[Connection, int], ask: Ask) -> Iterator[Found]:
-    """What workers say, until all have said everything.
-
-    Args:
-        lines: To the workers, and how many labels each owes.
-        ask: What it raises ends the work.
-    """
-    while lines:
-        ask()
-        for line in wait(list(lines), LOOK):
-            news = _news(line)  # type: ignore[arg-type]  # only connections are waited for
-            lines[line] -= 1  # type: ignore[index]
-            if not lines[line]:  # type: ignore[index]
-                del lines[line]  # type: ignore[arg-type]
-            yield news
-
-
-def _news(line: Connection) -> Found:
-    try:
-        news: Found | StudioError = line.recv()
-    except (EOFError, OSError) as problem:
-        raise WorkerError(
-            "A process that measured mean forces died, perhaps for want of memory. What is finished is kept: go on with fewer workers."
-        ) from problem
-    if isinstance(news, StudioError):
-        raise news
-    return news
-
-
-def _worker(line: Connection, work: _Work, atoms: Floats, indices: Sequence[int], number: int) -> None:
-    """Body of a process: labels go out as they are measured; nobody listening ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's to handle
-    os.environ.update(ONE_THREAD)
-    with suppress(BrokenPipeError, ConnectionResetError):
+def _measured(share: _Round, ask: Ask) -> Iterator[tuple[int, Label | None]]:
+    """Label after label, by one Context; none for a configuration that leaves physics."""
+    ground = share.ground
+    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.number)
+    for index, atoms in zip(share.indices, share.atoms, strict=True):
         try:
-            held = work.held(number)
-            for place, index in zip(atoms, indices, strict=True):
-                line.send((index, _measured(held, place, work.sampling.seed + index, _go_on)))
-        except StudioError as problem:
-            line.send(problem)
-
-
-def _go_on() -> None:
-    """A worker is ended from outside."""
+            yield index, held.label(atoms, ground.sampling.seed + index, ask)
+        except SimulationError:
+            yield index, None
