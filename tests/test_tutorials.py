@@ -68,6 +68,17 @@ print(len(guest) == 30 and short.ok and short.values["doubts"] >= 1, "a short ru
 print(values["doubts"] == 0 and values["copies_crossing"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
 print(abs(here - displaced) < 0.01, "the network does not feel the displacement")
 """,
+    "07_a_disordered_protein_beside_a_folded_one": """
+print(len(native) == 297 and made[-10:].mean() > 0.95, "the native structure is the lowest")
+print(hot < 0.5 and cold > hot + 0.15, "it comes apart when hot, and sets out for home in the cold")
+print(sorted(sequences["p27"]) == sorted(sequences["sorted"]), "one composition")
+print(all(inefficiency(values) > 5 for values in short.values()), "frames remember each other")
+print(abs(found["p27"].value - measured["p27"][0]) < 2 * np.hypot(found["p27"].error, measured["p27"][1]), "the size of p27 is right within the errors")
+print(abs(found["sorted"].value - measured["sorted"][0]) < 3 * np.hypot(found["sorted"].error, measured["sorted"][1]), "and that of the sorted chain")
+print(block_mean(long["sorted_1"]).value > block_mean(long["sorted_0.05"]).value + 0.3, "salt opens what charges hold together")
+print(0.4 < exponent < 0.65, "a chain, no ball")
+print(q_swapped[-10:].mean() < 0.15 and "beads" in refusal, "the wrong model unfolds CDK2, or refuses")
+""",
 }
 
 
