@@ -63,6 +63,11 @@ class LearnedModel:
         """SHA-256 of the weights as they would be written."""
         return hashlib.sha256(self._content).hexdigest()
 
+    @property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of beads that hold together."""
+        return self.card.bonds
+
     def energies_forces(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Energies (r,), kJ/mol, and forces (r, b, 3), kJ/mol/nm, of the mean of the members.
 
