@@ -146,7 +146,7 @@ def built(system: System, view: Reference, structure: Structure, mapping: Mappin
     model = view.build(unconstrained(system, sampling), structure)
     if model.structure.is_beads or len(model.structure) != mapping.atoms:
         raise UnsupportedError(f"This level moves {len(model.structure)} of {mapping.atoms} atoms, and a mean force needs all of them. Choose MM, or NNP/MM.")
-    moving = model.system  # a fresh one; that of a network cannot be copied
+    moving = model.system  # built for us: nobody else has it
     for index in reversed(range(moving.getNumForces())):
         if isinstance(moving.getForce(index), openmm.CMMotionRemover):
             moving.removeForce(index)
