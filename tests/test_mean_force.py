@@ -15,6 +15,7 @@ import numpy as np
 import openmm
 import pytest
 
+from studio.coarse.chain import torsion_of
 from studio.coarse.force_map import force_map, noise
 from studio.coarse.held import Held, Sampling, built
 from studio.coarse.labels import Label, Labels
@@ -49,7 +50,7 @@ def backbone(peptide: Structure) -> Mapping:
 @pytest.fixture(scope="module")
 def sampled(peptide: Structure, backbone: Mapping) -> tuple[np.ndarray, np.ndarray]:
     """Alanine dipeptide at 300 and 600 K: configurations, and forces at 300 K."""
-    return configurations(DIPEPTIDE, MM, peptide, backbone, Sampling(configurations=120, spacing_ps=0.2))
+    return configurations(DIPEPTIDE, MM, peptide, backbone, Sampling(configurations=120, spacing_ps=0.1, drive=0.0))
 
 
 # --- a toy whose mean force is known
@@ -107,7 +108,7 @@ def test_labels_are_the_slope_of_a_known_potential_of_mean_force(kind: str) -> N
     bead_map = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     if kind == "noisy":  # any C with C M^T = 1 gives the same mean
         bead_map[:, 1] = (0.3, 0.7)
-    sampling = Sampling(temperatures=(300.0,), average_ps=60.0, settle_ps=2.0, friction=5.0)
+    sampling = Sampling(temperatures=(300.0,), average_ps=40.0, settle_ps=2.0, friction=5.0)
     held = Held(built(DIPEPTIDE, reference, reference.structure, mapping, sampling), mapping, bead_map, sampling)
     for distance in (0.05, 0.15):
         start = np.array([[0.0, 0.0, 0.0], [0.5 * distance, 0.01, 0.0], [distance, 0.0, 0.0]])
@@ -150,7 +151,7 @@ def test_the_held_system_has_free_bonds_and_its_thermostat_its_temperature(pepti
     assert bonds.getNumBonds() == len(peptide.bonds), "bonds to hydrogen have their springs"
     masses = np.array([moving.getParticleMass(index)._value for index in range(len(peptide))])
     assert masses[peptide.numbers == 1] == pytest.approx(3.0)
-    sampling = FEW.model_copy(update={"settle_ps": 5.0, "average_ps": 0.04})
+    sampling = FEW.model_copy(update={"settle_ps": 1.0})
     held = Held(moving, backbone, backbone.matrix, sampling)
     hidden = np.setdiff1d(np.arange(len(peptide)), backbone.sites)
     heats = []
@@ -200,11 +201,11 @@ def test_atoms_around_the_molecule_count_nothing(peptide: Structure, backbone: M
 def test_a_short_average_is_that_of_a_long_one(peptide: Structure, backbone: Mapping, sampled: tuple[np.ndarray, np.ndarray]) -> None:
     """Hot configurations too: what is hidden forgets where it came from while it settles."""
     bead_map = optimised_map(peptide, backbone, sampled[1])
-    short, long = Sampling(), Sampling(settle_ps=1.0, average_ps=8.0)
+    short, long = Sampling(), Sampling(settle_ps=0.8, average_ps=4.0)
     labels = []
     for sampling in (short, long):
         held = Held(built(DIPEPTIDE, MM, peptide, backbone, sampling), backbone, bead_map, sampling)
-        labels.append(Labels.of([held.label(atoms, 5, nothing) for atoms in sampled[0][:8]], 300.0))
+        labels.append(Labels.of([held.label(atoms, 5, nothing) for atoms in sampled[0][:5]], 300.0))
     off = labels[0].forces - labels[1].forces
     expected = np.sqrt((labels[0].errors ** 2 + labels[1].errors ** 2).mean())
     assert np.sqrt((off**2).mean()) < 1.4 * expected
@@ -396,3 +397,52 @@ def _npz(**arrays: np.ndarray) -> bytes:
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
+
+
+# --- driven trajectories
+
+
+class Chain:
+    """Four particles whose torsion has a barrier of 40 kJ/mol: at 300 K it stays where it is."""
+
+    def __init__(self) -> None:
+        places = np.array([[0.0, 0.15, 0.0], [0.0, 0.0, 0.0], [0.15, 0.0, 0.0], [0.15, 0.15, 0.02]])
+        self.structure = Structure(
+            numbers=np.full(4, 6), positions=places, names=("A", "B", "C", "D"), residues=(DIPEPTIDE.prepare().residues[0],),
+            residue_index=np.zeros(4, dtype=np.int64), bonds=np.array([[0, 1], [1, 2], [2, 3]]), bond_orders=np.ones(3),
+            formal_charges=np.zeros(4, dtype=np.int64),
+        )  # fmt: skip
+        atoms = np.arange(4)
+        self.mapping = Mapping(self.structure, atoms, tuple(atoms[:, None]), (np.ones(1),) * 4, 4)
+
+    def build(self, system: System, structure: Structure | None = None) -> "Chain":
+        self.system = openmm.System()
+        bonds, angles, torsion = openmm.HarmonicBondForce(), openmm.HarmonicAngleForce(), openmm.PeriodicTorsionForce()
+        for _ in range(4):
+            self.system.addParticle(12.0)
+        for index in range(3):
+            bonds.addBond(index, index + 1, 0.15, 2e5)
+        for index in range(2):
+            angles.addAngle(index, index + 1, index + 2, np.pi / 2, 500.0)
+        torsion.addTorsion(0, 1, 2, 3, 2, np.pi, 20.0)
+        for force in (bonds, angles, torsion):
+            self.system.addForce(force)
+        return self
+
+    def model_dump_json(self) -> str:
+        return "chain"
+
+
+def test_driven_trajectories_cross_barriers_and_others_do_not() -> None:
+    def turned(drive: float) -> float:
+        """Part of the configurations on the other side."""
+        chain = Chain()
+        sampling = Sampling(configurations=50, temperatures=(290.0, 300.0), spacing_ps=1.0, drive=drive)
+        atoms, _ = configurations(DIPEPTIDE, chain, chain.structure, chain.mapping, sampling)
+        return float((np.abs(torsion_of_all(atoms)) > np.pi / 2).mean())
+
+    def torsion_of_all(atoms: np.ndarray) -> np.ndarray:
+        return np.array([torsion_of(one, np.array([[0, 1, 2, 3]]))[0] for one in atoms])
+
+    assert turned(0.0) == 0.0
+    assert 0.1 < turned(40.0) < 0.4, "of the driven half, about half"

@@ -66,6 +66,7 @@ class Sampling(BaseModel):
     Args:
         configurations: How many, shared evenly among the temperatures.
         temperatures: Configurations come from all of them; mean forces are those at the lowest.
+        drive: How far trajectories above the lowest temperature are pushed out of the bead torsions that they were at, kJ/mol; 0 for not at all.
         spacing_ps: Between two configurations of one trajectory, ps.
         settle_ps: What is not a bead forgets where it came from for so long, ps.
         average_ps: Then the forces are averaged, ps.
@@ -80,6 +81,7 @@ class Sampling(BaseModel):
 
     configurations: Annotated[int, Field(ge=2, le=100_000)] = 600
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
+    drive: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
     spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
     settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
     average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.8
@@ -111,7 +113,7 @@ class Sampling(BaseModel):
     @property
     def words(self) -> str:
         """All that a mean force depends on, as text."""
-        return self.model_dump_json(exclude={"configurations", "workers", "spacing_ps", "temperatures"}) + f"{self.temperature:g}"
+        return self.model_dump_json(exclude={"configurations", "workers", "spacing_ps", "drive", "temperatures"}) + f"{self.temperature:g}"
 
 
 def unconstrained(system: System, sampling: Sampling) -> System:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studio.coarse.chain import torsions
+from studio.coarse.drive import Drive
 from studio.coarse.force_map import force_map
 from studio.coarse.held import Held, Reference, Sampling, advance, built, platform_of, shares
 from studio.coarse.labels import Label
@@ -37,6 +39,8 @@ WARM_UP = 5.0
 """Before the first configuration at each temperature, ps."""
 CALM = 1.0
 """Friction of free trajectories, 1/ps: less than that of held ones, so that shapes change faster."""
+OFTEN = 0.1
+"""Between two pushes of a trajectory that is driven, ps."""
 FORCES = 4
 """Samples of the forces for each configuration at the lowest temperature, to which the force map is fitted."""
 
@@ -135,25 +139,43 @@ def _paths(ground: _Ground, counts: Sequence[int], shelves: Sequence[Shelf]) -> 
 
 
 def _walked(path: _Walk, ask: Ask) -> Iterator[tuple[int, int, tuple[Floats, Floats]]]:
-    """Free dynamics at one temperature: the number of the trajectory, of the configuration, its positions, and forces on the way to it."""
-    ground, sampling = path.ground, path.ground.sampling
-    moving, seed = ground.moving(), sampling.seed + 7919 * path.number + 31 * path.wanted.start
-    context = make_context(moving, Thermostat(path.kelvin, CALM, sampling.timestep, seed % (2**31 - 2)), *platform_of(moving))
+    """Dynamics at one temperature: the number of the trajectory, of the configuration, its positions, and forces on the way to it."""
+    sampling = path.ground.sampling
+    moving, lowest = path.ground.moving(), path.kelvin == sampling.temperature
+    drive = None if lowest else _drive(moving, path.ground.mapping, sampling.drive)
+    seed = (sampling.seed + 7919 * path.number + 31 * path.wanted.start) % (2**31 - 2)
+    context = make_context(moving, Thermostat(path.kelvin, CALM, sampling.timestep, seed), *platform_of(moving))
     context.setPositions(path.places)
-    context.setVelocitiesToTemperature(path.kelvin, seed % (2**31 - 2) + 1)
-    samples = FORCES if path.kelvin == sampling.temperature else 0
-    steps = sampling.steps(sampling.spacing_ps)
+    context.setVelocitiesToTemperature(path.kelvin, seed + 1)
+    pieces = FORCES if lowest else max(round(sampling.spacing_ps / OFTEN), 1)
     advance(context, sampling.steps(WARM_UP), ask)
     for index in path.wanted:
-        forces = np.zeros((samples, ground.mapping.atoms, 3))
-        for piece, length in enumerate(shares(steps, max(samples, 1))):
-            advance(context, length, ask)
-            if samples:
-                forces[piece] = context.getState(forces=True).getForces(asNumpy=True)._value
-        positions = np.array(context.getState(positions=True).getPositions(asNumpy=True)._value)
-        if not (np.isfinite(positions).all() and np.isfinite(forces).all()):
-            raise SimulationError(f"The trajectory at {path.kelvin:g} K left physics. Choose a shorter time step or a lower temperature.")
-        yield path.number, index, (positions, forces)
+        forces = []
+        for steps in shares(sampling.steps(sampling.spacing_ps), pieces):
+            advance(context, steps, ask)
+            if lowest:
+                forces.append(np.array(context.getState(forces=True).getForces(asNumpy=True)._value))
+            elif drive:
+                drive.push(context)
+        yield path.number, index, (_whole(context, path.kelvin), np.array(forces).reshape(-1, path.ground.mapping.atoms, 3))
+
+
+def _drive(moving: "openmm.System", mapping: Mapping, limit: float) -> Drive | None:
+    """Of the torsions of the chain of beads, if it has any."""
+    fours = mapping.sites[torsions(mapping.beads)]
+    return Drive(moving, fours, limit) if limit > 0.0 and len(fours) else None
+
+
+def _whole(context: "openmm.Context", kelvin: float) -> Floats:
+    """Where the atoms are, (n, 3), nm.
+
+    Raises:
+        SimulationError: They left physics.
+    """
+    positions = np.array(context.getState(positions=True).getPositions(asNumpy=True)._value)
+    if not np.isfinite(positions).all():
+        raise SimulationError(f"The trajectory at {kelvin:g} K left physics. Choose a shorter time step or a lower temperature.")
+    return positions
 
 
 def optimised_map(structure: Structure, mapping: Mapping, forces: Floats) -> Floats:
