@@ -2,7 +2,8 @@
 
 Heavy atoms come from a program of its own - `cgback` (a diffusion model, Ugarte La Torre 2025) or, quicker and rougher, `pulchra`
 (rotamer statistics, Rotkiewicz 2008, 10.1002/jcc.20906). What those do not know - hydrogens, caps, terminal oxygens - is laid
-over the new neighbours in the shape that it has in the prepared structure, so that protonation and naming stay.
+over the new neighbours in the shape that it has in the prepared structure, so that protonation and naming stay. Beads that are a
+whole backbone need no such program: everything else is laid over them.
 Knows structures and systems; must not know levels or runs.
 """
 
@@ -59,7 +60,7 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
     """The atoms of `like` where the beads are.
 
     Args:
-        beads: One a residue, at present positions.
+        beads: At present positions: C-alphas, or more beads of the backbone, which then stay where they are.
         like: The prepared structure that they stand for: its atoms, names, order and protonation are kept.
         by: Which program builds the heavy atoms.
 
@@ -68,18 +69,41 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
         MissingPackageError: The program is not installed.
         StructureError: It failed.
     """
-    rows = _rows(beads, like)
+    alphas = _alphas(beads)
+    rows = _rows(alphas, like)
     positions, placed = np.array(like.positions), np.zeros(len(like), dtype=np.bool_)
     by_residue: dict[int, dict[str, int]] = {}
     for atom, residue in enumerate(like.residue_index.tolist()):
         by_residue.setdefault(residue, {})[like.names[atom]] = atom
-    for row, built in zip(rows, BUILDERS[by](beads), strict=True):
+    heavy = zip(rows, BUILDERS[by](beads), strict=True) if len(alphas) == len(beads) else _known(beads, like)
+    for row, built in heavy:
         for name, place in built.items():
             found = by_residue[row].get(name)
             if found is not None and like.numbers[found] > 1:
                 positions[found], placed[found] = place, True
     whole = like.with_positions(_completed(like, positions, placed))
-    return _judged(whole, like, beads, rows)
+    return _judged(whole, like, alphas, rows)
+
+
+def _alphas(beads: Structure) -> Structure:
+    """The beads that are C-alphas, one a residue; caps have none."""
+    return beads.take(np.flatnonzero([name == "CA" for name in beads.names]))
+
+
+def _known(beads: Structure, like: Structure) -> list[tuple[int, Heavy]]:
+    """By residue the places of atoms that are beads themselves: where the whole backbone is known, nothing has to be guessed from C-alphas.
+
+    Raises:
+        UnsupportedError: A residue is not in `like`.
+    """
+    rows = {residue: row for row, residue in enumerate(like.residues)}
+    found: dict[int, Heavy] = {}
+    for bead, name in enumerate(beads.names):
+        residue = beads.residue_of(bead)
+        if residue not in rows:
+            raise UnsupportedError(f"There is a bead for {residue}, which is not among the atoms to be built. Start from the prepared structure.")
+        found.setdefault(rows[residue], {})[name] = beads.positions[bead]
+    return list(found.items())
 
 
 def settled(rebuilt: Structure, system: System) -> Structure:

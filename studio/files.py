@@ -9,16 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 
-from platformdirs import user_cache_dir
+from platformdirs import user_cache_dir, user_data_dir
 
 from studio.errors import StorageError
 
 CACHE_VARIABLE = "POTENTIAL_STUDIO_CACHE"
+DATA_VARIABLE = "POTENTIAL_STUDIO_DATA"
 
 
 def cache_folder() -> Path:
     """What can be made again lies here: `POTENTIAL_STUDIO_CACHE`, or the user's cache folder."""
     return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("potential-studio"))
+
+
+def data_folder() -> Path:
+    """What users keep lies here: `POTENTIAL_STUDIO_DATA`, or the user's data folder."""
+    return Path(os.environ.get(DATA_VARIABLE) or user_data_dir("potential-studio"))
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from studio import plugins
 from studio.carry import Carried, carry_atoms
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import FEWEST, GoModel
+from studio.coarse.learned_beads import Learned
 from studio.coarse.mapping import map_protein
+from studio.coarse.parts import chosen
 from studio.coarse.residues import bead_of
-from studio.errors import PluginError, RegionError, UnsupportedError
+from studio.errors import PluginError, RegionError, UnsupportedError, WeightsError
 from studio.forcefield.ligand import ELEMENTS
 from studio.hybrid.boundary import cut_bonds
 from studio.hybrid.view import BeadModel, MLFragment, Resolution, View
@@ -30,6 +32,7 @@ from studio.system import Implicit, Pocket, System, Vacuum
 LARGEST_IMPLICIT = 1500
 """Atoms up to which continuum water is offered: every pair counts, and a whole kinase (4,700 atoms) takes 2 s a step on two cores."""
 
+NO_PROTEIN = "Beads stand for amino acids, and there is none here. Choose a level of atoms."
 WHOLE = "The whole protein becomes beads, not its pocket alone."
 NO_ATOMS = "These are beads, one a residue, without atoms. Choose CALVADOS, or open the protein with its atoms."
 
@@ -289,6 +292,45 @@ class _BeadLevel:
         if now.is_beads:
             return Carried(now, "The beads keep their places, with new velocities.", len(now))
         return replace(carry_atoms(now, target), sentence="The beads lie where their atoms were, with new velocities.")
+
+
+class LearnedLevel(_BeadLevel):
+    """A peptide as backbone beads by a model that was learned from its atoms."""
+
+    name, title, rank = "learned", "Learned beads", 50
+    meaning = "The backbone as beads, by a network that learned the mean forces of all other atoms on them. Time is CG time."
+
+    def model(self) -> BeadModel:
+        """See `Learned`."""
+        return Learned()
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """The beads of the backbone; see `Level`."""
+        try:
+            return len(map_protein(structure, "backbone"))
+        except UnsupportedError:
+            return 0
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """Residues that no model was learned for are refused; see `Level`."""
+        model = view.beads if isinstance(view.beads, Learned) else Learned()
+        try:
+            part = chosen(structure, model.of)
+            name, card = model.choose(part)
+        except (RegionError, UnsupportedError, WeightsError, PluginError) as problem:
+            return Limits(str(problem) if _residues(structure) else NO_PROTEIN)
+        doubt = (
+            WHOLE
+            if isinstance(system.surroundings, Pocket)
+            else f"The model '{name}' holds at {card.temperature:g} K ({card.reference or 'reference not told'})."
+        )
+        return Limits("", " ".join(filter(None, (_left_out(structure), doubt))))
+
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """Beads of the backbone stay; from C-alphas alone there is no way to the others. See `Level`."""
+        if now.is_beads and set(now.names) == {"CA"}:
+            raise UnsupportedError("These are C-alphas alone, and learned beads need the whole backbone. They start from the prepared structure.")
+        return super().carry(now, target)
 
 
 class GoLevel(_BeadLevel):

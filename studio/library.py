@@ -7,7 +7,6 @@ recipes as data; must not know how anything is simulated.
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +15,6 @@ from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
-from platformdirs import user_data_dir
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -24,7 +22,7 @@ from studio import plugins
 from studio.database import DamagedError, Database, Row
 from studio.entry import LABEL, THUMBNAIL, WORDS, Entry, adopted, described, entry_of, found_in, megabytes_of, recipe_data, settled, write_label
 from studio.errors import PluginError, SettingsError, StorageError
-from studio.files import storage, write_whole
+from studio.files import data_folder, storage, write_whole
 from studio.inputs import localised, taken_along
 from studio.recorder import RECIPE
 from studio.settings import validated
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-DATA_VARIABLE = "POTENTIAL_STUDIO_DATA"
 DATABASE, RUNS, LOCK = "library.db", "runs", "run.lock"
 PATIENCE = 10.0
 """How long one program waits for another, s."""
@@ -433,11 +430,6 @@ class Library:
 def _legible(text: str) -> str:
     """Text without what no file can hold."""
     return text.encode("utf-8", errors="replace").decode().strip()
-
-
-def data_folder() -> Path:
-    """What users keep lies here: `POTENTIAL_STUDIO_DATA`, or the user's data folder."""
-    return Path(os.environ.get(DATA_VARIABLE) or user_data_dir("potential-studio"))
 
 
 def _row(session: Session, run: int) -> Row:

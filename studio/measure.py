@@ -20,7 +20,6 @@ from studio import cache
 from studio.errors import StorageError, StudioError
 from studio.files import write_whole
 from studio.frame import Frame
-from studio.hybrid.view import TIMESTEPS
 from studio.recipes.dynamics import Dynamics
 from studio.recorder import Recorder
 from studio.result import Result
@@ -226,7 +225,7 @@ def _put_together(recipe: Dynamics, atoms: int, whole: float, rest: float) -> Sp
 
 def _schedule(recipe: Dynamics) -> tuple[float, int]:
     """The time step that the recipe is begun with, fs, and how many steps of the force field are in it."""
-    timestep = recipe.timestep or TIMESTEPS[recipe.view.resolution]
+    timestep = recipe.timestep or recipe.view.timestep
     schedule = recipe.schedule_for(timestep)
     return timestep, schedule.inner(timestep) if schedule else 1
 

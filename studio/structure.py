@@ -31,6 +31,10 @@ AMINO_NAMES = CAP_NAMES | {
     "HIP", "HIS", "ILE", "LEU", "LYN", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL",
 }  # fmt: skip
 
+BEAD_NAMES = frozenset({"N", "CA", "C", "CB"})
+CARBON = 6
+"""Beads are shown as carbon; what they are is said by their names and residues."""
+
 
 @dataclass(frozen=True)
 class Residue:
@@ -136,8 +140,10 @@ class Structure:
 
     @property
     def is_beads(self) -> bool:
-        """Each residue is a single C-alpha: beads of a coarse model, not atoms."""
-        return len(self) == len(self.residues) and set(self.names) == {"CA"} and all(residue.kind == "protein" for residue in self.residues)
+        """Beads of a coarse model, not atoms: all of a protein, named after its backbone, and none of them an element or hydrogen of it."""
+        if "CA" not in self.names or not BEAD_NAMES.issuperset(self.names) or not all(residue.kind == "protein" for residue in self.residues):
+            return False
+        return bool((self.numbers == CARBON).all() and not self.bond_orders.any())
 
     @cached_property
     def key(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import panel as pn
 
 from studio.errors import SettingsError, StudioError
-from studio.hybrid.view import TIMESTEPS
 from studio.messages import State
 from studio.recipes.dynamics import Dynamics
 from studio.settings import validated
@@ -242,7 +241,7 @@ class RunControl(Part):
         self._fill({self.pace_slider: nearest})
         self._fresh = True
         if recipe is not None:
-            self._fill({self.seed: recipe.seed, self.step_field: recipe.timestep or self.timestep or TIMESTEPS[recipe.view.resolution]})
+            self._fill({self.seed: recipe.seed, self.step_field: recipe.timestep or self.timestep or recipe.view.timestep})
 
     def _fill(self, values: dict[Any, Any]) -> None:
         """Set fields without taking that for a wish."""

@@ -16,8 +16,7 @@ import panel as pn
 from panel.io.server import Server
 
 from studio.errors import StudioError
-from studio.files import storage
-from studio.library import data_folder
+from studio.files import data_folder, storage
 from widgets import doors, lecture, viewer
 from widgets.address import Address
 from widgets.alerts import Handed

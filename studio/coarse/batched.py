@@ -77,9 +77,10 @@ class BeadReplicas:
     """
 
     def __init__(
-        self, model: Moved, positions: Floats, masses: Floats, temperature: float = 300.0, friction: float = 5.0, timestep: float = 2.0, seed: int = 0
+        self, model: Moved, positions: Floats, masses: Floats, temperature: float = 300.0, *, friction: float = 5.0, timestep: float = 2.0, seed: int = 0
     ) -> None:
-        _check(model, positions, masses, temperature, friction, timestep)
+        _check_beads(model, positions, masses)
+        _check_settings({"temperature": (temperature, 1500.0), "friction": (friction, 1000.0), "time step": (timestep, 20.0)})
         self.model, self.target, self.friction, self.timestep, self.step = model, temperature, friction, timestep, 0
         self._random = torch.Generator().manual_seed(seed)
         self._mass = torch.as_tensor(masses, dtype=torch.float32).view(-1, 1, 1)
@@ -207,7 +208,7 @@ class BeadReplicas:
         self._random.set_state(torch.as_tensor(arrays["random"]))
 
 
-def _check(model: Moved, positions: Floats, masses: Floats, temperature: float, friction: float, timestep: float) -> None:
+def _check_beads(model: Moved, positions: Floats, masses: Floats) -> None:
     beads = model.coordinates.beads
     if positions.ndim != 3 or positions.shape[1:] != (beads, 3) or not len(positions):
         raise StructureError(f"Expected positions of replicas with {beads} beads each, (replicas, {beads}, 3); got {positions.shape}.")
@@ -215,6 +216,10 @@ def _check(model: Moved, positions: Floats, masses: Floats, temperature: float, 
         raise StructureError("The start of a replica holds something that is no number. Start from positions that were sampled.")
     if masses.shape != (beads,) or not (masses > 0).all():
         raise StructureError(f"Expected {beads} masses above zero, got {masses.tolist()}.")
-    for name, value, most in (("temperature", temperature, 1500.0), ("friction", friction, 1000.0), ("time step", timestep, 20.0)):
+
+
+def _check_settings(settings: dict[str, tuple[float, float]]) -> None:
+    """Each by name, with the most that it can be."""
+    for name, (value, most) in settings.items():
         if not 0.0 < value <= most:
             raise SettingsError(f"Expected a {name} above 0 and up to {most:g}, got {value:g}.")

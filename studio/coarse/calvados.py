@@ -75,6 +75,11 @@ class Calvados(BaseModel):
         """Of the thermostat, 1/ps."""
         return 0.01
 
+    @property
+    def timestep(self) -> float:
+        """That is tried first, fs: beads of whole residues are heavy."""
+        return 10.0
+
     def build(self, prepared: Structure, now: Structure, temperature: float, ph: float) -> MMSystem:
         """The beads where they are now, and what moves them.
 

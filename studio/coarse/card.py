@@ -3,15 +3,21 @@
 Knows plain data and structures; must not know tensors or where models lie.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from studio.coarse.mapping import CARBON, Scheme
+from studio.coarse.mapping import Scheme
 from studio.coarse.residues import standard
-from studio.structure import Floats, Residue, Structure
+from studio.errors import WeightsError
+from studio.settings import explain
+from studio.structure import CARBON, Floats, Residue, Structure
 from studio.units import Kelvin
+
+CARD, WEIGHTS = "model.json", "weights.npz"
+"""The files of a model."""
 
 
 class GateLine(BaseModel):
@@ -126,9 +132,9 @@ class BeadCard(BaseModel):
         if self.passed:
             return ""
         if not self.gates:
-            return f"The bead model '{self.name}' was never compared with its reference. Use it only by name, as a trial."
+            return f"The bead model '{self.name}' was never compared with its reference. Ask for it as a trial, or compare it first."
         missed = [f"{gate.name} {_figure(gate.value)}, limit {_figure(gate.limit)}" for gate in self.gates if not gate.passed]
-        return f"The bead model '{self.name}' failed its gates ({'; '.join(missed)}). Learn it again with more labels, or ask for it by name to see what is wrong."
+        return f"The bead model '{self.name}' failed its gates ({'; '.join(missed)}). Learn it again from more labels, or ask for it as a trial."
 
     def structure(self, positions: Floats | None = None) -> Structure:
         """The beads, numbered anew.
@@ -154,6 +160,23 @@ class BeadCard(BaseModel):
         sites = tuple(zip(beads.residue_index.tolist(), beads.names, strict=True))
         bonds = {tuple(sorted(pair)) for pair in beads.bonds.tolist()}
         return names == tuple(map(standard, self.residues)) and sites == self.beads and bonds == set(self.bonds)
+
+
+def read_card(folder: Path) -> BeadCard:
+    """The card of a model.
+
+    Args:
+        folder: Of the model.
+
+    Raises:
+        WeightsError: There is none, or it is damaged.
+    """
+    try:
+        return BeadCard.model_validate_json((folder / CARD).read_bytes())
+    except OSError as problem:
+        raise WeightsError(f"{folder} holds no bead model: expected {CARD} and {WEIGHTS} in it ({problem.strerror or problem}).") from problem
+    except ValidationError as problem:
+        raise WeightsError(f"The card {folder / CARD} is no card of a bead model: {explain(problem)} Get the model again.") from problem
 
 
 def _figure(value: float | None) -> str:

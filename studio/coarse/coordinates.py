@@ -69,7 +69,7 @@ class Coordinates:
         self._legs = torch.as_tensor(legs, dtype=precision)
         self._back = -self._legs.T.contiguous()
         p, a, t = len(pairs), len(triples), len(fours)
-        self._parts = (p, a, a, t, t, t)
+        self._parts = [p, a, a, t, t, t]
         self.count = p + a + 2 * t
 
     @classmethod
@@ -92,8 +92,8 @@ class Coordinates:
         legs = (self._legs @ places.flatten(1)).view(-1, 3, places.shape[2])
         squares = (legs * legs).sum(1)
         lengths = squares.sqrt()
-        _, u, w, first, axis, last = legs.split(self._parts)
-        distances, u_long, w_long, _, axis_long, _ = lengths.split(self._parts)
+        _, u, w, first, axis, last = torch.split(legs, self._parts)
+        distances, u_long, w_long, _, axis_long, _ = torch.split(lengths, self._parts)
         normals = torch.cat((torch.linalg.cross(first, axis, dim=1), torch.linalg.cross(axis, last, dim=1)))
         one, other = normals.chunk(2)
         areas = ((normals * normals).sum(1) + SMALL).sqrt()
@@ -109,7 +109,7 @@ class Coordinates:
             seen: The coordinates.
             slopes: dE/dq, (q, r), in the order of `Seen.values`.
         """
-        by_distance, by_cosine, by_sine, by_turn = slopes.split((self._parts[0], self._parts[1], self._parts[3], self._parts[3]))
+        by_distance, by_cosine, by_sine, by_turn = torch.split(slopes, [self._parts[0], self._parts[1], self._parts[3], self._parts[3]])
         sines, cosines = seen.turns.chunk(2)
         along = (by_distance / seen.distances).unsqueeze(1) * seen.legs[: self._parts[0]]
         pulls = torch.cat((along, *self._bend(seen, by_cosine), *self._twist(seen, by_sine * cosines - by_turn * sines)))
@@ -117,8 +117,8 @@ class Coordinates:
 
     def _bend(self, seen: Seen, slope: Tensor) -> tuple[Tensor, Tensor]:
         """dE/d(legs) of angles: d cos/du = w/(|u| |w|) - u cos/|u|^2."""
-        _, u, w, *_ = seen.legs.split(self._parts)
-        _, u_square, w_square, *_ = seen.squares.split(self._parts)
+        _, u, w, *_ = torch.split(seen.legs, self._parts)
+        _, u_square, w_square, *_ = torch.split(seen.squares, self._parts)
         across, both = slope * (u_square * w_square).rsqrt(), slope * seen.cosines
         return (
             across.unsqueeze(1) * w - (both / u_square).unsqueeze(1) * u,
@@ -127,8 +127,8 @@ class Coordinates:
 
     def _twist(self, seen: Seen, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """dE/d(legs) of torsions, with `slope` the one along the angle."""
-        *_, first, axis, last = seen.legs.split(self._parts)
-        square = seen.squares.split(self._parts)[4]
+        *_, first, axis, last = torch.split(seen.legs, self._parts)
+        square = torch.split(seen.squares, self._parts)[4]
         grown = seen.normals * ((square.sqrt() * slope).repeat(2, 1) / ((seen.normals * seen.normals).sum(1) + SMALL)).unsqueeze(1)
         by_first, by_last = grown.chunk(2)
         before, after = (first * axis).sum(1) / square, (last * axis).sum(1) / square

@@ -61,6 +61,11 @@ class GoModel(BaseModel):
         """Of the thermostat, 1/ps: low, so that the protein moves much in little time."""
         return 0.1
 
+    @property
+    def timestep(self) -> float:
+        """That is tried first, fs: beads of whole residues are heavy."""
+        return 10.0
+
     def native(self, structure: Structure) -> tuple[Structure, Contacts]:
         """The beads of a native structure, and their contacts.
 

@@ -18,18 +18,15 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor
 
-from studio.coarse.card import BeadCard
+from studio.coarse.card import CARD, WEIGHTS, BeadCard, read_card
 from studio.coarse.coordinates import Coordinates, Seen, copies_first, copies_last
 from studio.coarse.network import NETWORKS, Layout, Network, Weights
 from studio.coarse.prior import Prior
 from studio.errors import WeightsError
 from studio.files import storage, write_whole
-from studio.settings import explain
 
-CARD, WEIGHTS = "model.json", "weights.npz"
 LARGEST = 64 * 2**20
 """Bytes of weights that are read at most."""
 
@@ -207,23 +204,6 @@ def layout_of(card: BeadCard, coordinates: Coordinates) -> Layout:
     shape = card.network
     pairs, triples, fours = (tuple(map(tuple, rows.tolist())) for rows in (coordinates.pairs, coordinates.triples, coordinates.fours))
     return Layout(shape.kind, coordinates.beads, pairs, triples, fours, shape.hidden, shape.layers, shape.centres, shape.cutoff)
-
-
-def read_card(folder: Path) -> BeadCard:
-    """The card of a model.
-
-    Args:
-        folder: Of the model.
-
-    Raises:
-        WeightsError: There is none, or it is damaged.
-    """
-    try:
-        return BeadCard.model_validate_json((folder / CARD).read_bytes())
-    except OSError as problem:
-        raise WeightsError(f"{folder} holds no bead model: expected {CARD} and {WEIGHTS} in it ({problem.strerror or problem}).") from problem
-    except ValidationError as problem:
-        raise WeightsError(f"The card {folder / CARD} is no card of a bead model: {explain(problem)} Get the model again.") from problem
 
 
 def _arrays(path: Path, sha256: str) -> dict[str, NDArray[np.float64]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from studio.errors import RegionError, UnsupportedError
 from studio.region import Region
-from studio.structure import Flags, Floats, Integers, Residue, Structure
+from studio.structure import CARBON, Flags, Floats, Integers, Residue, Structure
 
 Scheme = Literal["ca", "ca-cb", "backbone"]
 """One bead a residue (C-alpha), two (C-alpha and C-beta), or three (N, C-alpha, C)."""
@@ -26,8 +26,6 @@ SITES: dict[Scheme, tuple[str, ...]] = {"ca": ("CA",), "ca-cb": ("CA", "CB"), "b
 CAP_SITES = {"ACE": ("C",), "NME": ("N",)}
 """Of backbone beads, the caps keep the atom that makes the peptide bond: alanine dipeptide is five beads."""
 PEPTIDE = frozenset({"C", "N"})
-CARBON = 6
-"""Beads are shown as carbon; what they are is said by their names and residues."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,9 +53,9 @@ class Layout:
         return sum(self.parts)
 
     @property
-    def parts(self) -> tuple[int, int, int]:
+    def parts(self) -> list[int]:
         """How many distances, cosines, and sines and cosines of torsions."""
-        return len(self.pairs), len(self.triples), 2 * len(self.fours)
+        return [len(self.pairs), len(self.triples), 2 * len(self.fours)]
 
 
 class Network(Protocol):
@@ -143,7 +143,8 @@ class InternalNetwork:
         high.sub_(torch.mul(high, high, out=back)).mul_(self._third)
         torch.bmm(self._down, high, out=back)
         low.sub_(torch.mul(low, low, out=high))
-        return (self._up @ back.mul_(low).flatten(0, 1)) / len(self._first)
+        slopes: Tensor = self._up @ back.mul_(low).flatten(0, 1)
+        return slopes.div_(len(self._first))
 
     def _rooms(self, copies: int) -> Tensor:
         """Three pieces of memory of the size of a layer, (3, m, h, r)."""
@@ -189,7 +190,7 @@ class GraphNetwork:
 
     def energies(self, values: Tensor) -> Tensor:
         """See `Network`."""
-        distances, cosines, turns = values.T.split(self.layout.parts, dim=1)
+        distances, cosines, turns = torch.split(values.T, self.layout.parts, dim=1)
         return self._chained(cosines, turns) + self._messages(distances)
 
     def _messages(self, distances: Tensor) -> Tensor:
@@ -232,7 +233,8 @@ class GraphNetwork:
         with torch.enable_grad():
             values = values.detach().requires_grad_()
             energy = self.energies(values).mean(0).sum()
-            return torch.autograd.grad(energy, values)[0]
+            (slopes,) = torch.autograd.grad(energy, values)
+        return slopes
 
 
 def _by_member(rows: Tensor, weights: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def _bonded(beads: Structure, grid: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _von_mises(turned: Floats, heat: float) -> tuple[Floats, Floats]:
-    """k = kT kappa and mean direction of torsions, each (t,).
+    """K = kT kappa and mean direction of torsions, each (t,).
 
     kappa of a mean resultant length R: R (2 - R^2) / (1 - R^2) (Banerjee 2005, JMLR 6, 1345, eq. 4.4), to 2 % at any R that counts.
     """

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 INTERNAL_MOST = 12
 """Beads up to which one network sees all coordinates at once."""
+FLOOR_D, FLOOR_C = 1e-6, 1e-6
 FEWEST = 20
 """Labels that anything can be learned from."""
 
@@ -133,7 +134,7 @@ def fit(
     prior = Prior.fit(labels.positions if cold is None else cold, beads, labels.temperature, twist=kind == "graph")
     coordinates = Coordinates.of(beads)
     shape = NetworkShape(kind=kind, hidden=settings.hidden, members=settings.members)
-    card = _card(labels, beads, masses, shape, settings, scheme)
+    card = _card(labels, beads, masses, scheme, shape).model_copy(update={"seed": settings.seed})
     lesson = _Lesson(labels, prior, settings)
     model = LearnedModel(card, prior, lesson.learn(card, coordinates, settings, tell or (lambda _epoch: None)))
     return calibrated(model, labels.take(lesson.held_out))
@@ -171,13 +172,12 @@ def _check(labels: Labels, beads: Structure, masses: Floats) -> None:
         raise StructureError(f"These labels are of {labels.positions.shape[1]} beads, and {len(masses)} masses came; there are {len(beads)} beads.")
 
 
-def _card(labels: Labels, beads: Structure, masses: Floats, shape: NetworkShape, settings: Training, scheme: Scheme) -> BeadCard:
+def _card(labels: Labels, beads: Structure, masses: Floats, scheme: Scheme, shape: NetworkShape) -> BeadCard:
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in (labels.positions, labels.forces, labels.errors)))
     return BeadCard(
         molecule=beads.title, labels=len(labels), labels_sha256=digest.hexdigest(), temperature=labels.temperature, scheme=scheme,
         residues=tuple(residue.name for residue in beads.residues), beads=tuple(zip(beads.residue_index.tolist(), beads.names, strict=True)),
-        bonds=tuple((min(pair), max(pair)) for pair in beads.bonds.tolist()), masses=tuple(masses.tolist()), network=shape, seed=settings.seed,
-        made_with=versions(),
+        bonds=tuple((min(pair), max(pair)) for pair in beads.bonds.tolist()), masses=tuple(masses.tolist()), network=shape, made_with=versions(),
     )  # fmt: skip
 
 
@@ -249,12 +249,14 @@ class _Lesson:
         left = torch.as_tensor(self.labels.forces, dtype=torch.float64).flatten(1) - known
         # Only what internal coordinates can do is learned: the drift and turn of the whole in a label are noise.
         self._values, self._slopes, self._left = seen.values.float(), slopes.float(), left.float()
+        pairs, cosines, turns = len(coordinates.pairs), len(coordinates.triples), 2 * len(coordinates.fours)
+        self._floor = torch.cat([torch.full((pairs,), FLOOR_D), torch.full((cosines + turns,), FLOOR_C)])
         self._unit = (self._weight * self._left**2).mean()
 
     def _started(self, weights: "dict[str, Tensor]") -> "list[Tensor]":
         """Set what the data says - centre, width and size - and give the weights to be trained."""
         learned = self._values[:, self.learned]
-        weights["mean"], weights["scale"] = learned.mean(1), learned.std(1) + 1e-6
+        weights["mean"], weights["scale"] = learned.mean(1), torch.maximum(learned.std(1), self._floor)
         trained = [tensor for name, tensor in weights.items() if name not in {"mean", "scale"}]
         return [tensor.requires_grad_() for tensor in trained]
 
@@ -263,10 +265,10 @@ class _Lesson:
         import torch
 
         order, losses = torch.as_tensor(self._random.permutation(self.learned)), []
-        for chosen in order.split(batch):
+        for chosen in torch.split(order, batch):
             loss = self._losses(layout, weights, chosen, importance[:, chosen])
             optimiser.zero_grad()
-            loss.sum().backward()
+            torch.autograd.backward(loss.sum())
             optimiser.step()
             losses.append(loss.detach() * len(chosen))
         return torch.stack(losses).sum(0) / len(order)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from studio import plugins
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import GoModel
+from studio.coarse.learned_beads import Learned
 from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import LinkStyle, Part, cap
@@ -24,7 +25,7 @@ from studio.system import System
 
 Progress = Callable[[float, str], None]
 Resolution = Literal["nnp", "nnp/mm", "mm", "beads"]
-BeadModel = Annotated[GoModel | Calvados, Field(discriminator="kind")]
+BeadModel = Annotated[GoModel | Calvados | Learned, Field(discriminator="kind")]
 """What beads feel."""
 
 TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0, "beads": 10.0}
@@ -104,6 +105,11 @@ class View(BaseModel):
     def sees_all(self) -> bool:
         """What moves are all atoms of the system."""
         return self.resolution in ("nnp/mm", "mm")
+
+    @property
+    def timestep(self) -> float:
+        """The time step that it is tried with first, fs."""
+        return self.beads.timestep if self.resolution == "beads" else TIMESTEPS[self.resolution]
 
     @property
     def clock(self) -> str:

@@ -15,7 +15,7 @@ from studio.errors import SettingsError, SimulationError, StudioError
 from studio.files import storage
 from studio.frame import Frame
 from studio.hybrid.schedule import LADDER, Schedule
-from studio.hybrid.view import TIMESTEPS, Progress, Resolution, View
+from studio.hybrid.view import Progress, Resolution, View
 from studio.io import store
 from studio.probe import probe
 from studio.recipes.base import OnFrame, Recipe
@@ -120,7 +120,7 @@ class Dynamics(Recipe):
         """Time steps to be tried in turn, fs."""
         if self.timestep is not None:
             return (self.timestep,)
-        return LADDER if self.view.resolution == "nnp/mm" else (TIMESTEPS[self.view.resolution],)
+        return LADDER if self.view.resolution == "nnp/mm" else (self.view.timestep,)
 
     def _thermostat(self, step: float, schedule: Schedule | None) -> Thermostat:
         return Thermostat(self.temperature, self.friction, step, self.seed, schedule.inner(step) if schedule else 1)
