@@ -160,6 +160,8 @@ class Heat:
         targets: What each row stands for; none, or one a row.
         points: Cells (row, column) that are marked, and what they are.
         note: A sentence below.
+        edges: Ends of the cells along x from the left, and along y from the top: a map of numbers, drawn square with ticks instead of names.
+        cells: What each cell stands for, a row for each of `rows`; in place of `targets`.
     """
 
     title: str
@@ -173,6 +175,8 @@ class Heat:
     targets: tuple[Target, ...] = ()
     points: tuple[tuple[int, int, str], ...] = ()
     note: str = ""
+    edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    cells: tuple[tuple[Target, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,14 @@ def target_of(chart: Chart, place: Sequence[int]) -> Target:
 
     Args:
         chart: Of any kind.
-        place: Of the item: row or label, or curve and point, or series and point.
+        place: Of the item: row or label, or row and column, or curve and point, or series and point.
     """
     try:
         match chart, tuple(place):
             case (Table() | Bars() | Heat()) as flat, (int(row),):
                 return flat.targets[row]
+            case Heat() as heat, (int(row), int(column)):
+                return heat.cells[row][column]
             case Curves() as lines, (int(curve), int(point)):
                 return lines.curves[curve].targets[point]
             case Scatter() as cloud, (int(series), int(point)):
@@ -81,6 +83,8 @@ def words_of(chart: Chart, place: Sequence[int]) -> str:
             return bars.labels[label]
         case Heat() as heat, (int(row),):
             return heat.rows[row]
+        case Heat() as heat, (int(row), int(column)):
+            return f"{heat.x} {heat.columns[column]}, {heat.y} {heat.rows[row]}"
         case Curves() as lines, (int(curve), int(point)):
             return f"{lines.curves[curve].name}, {lines.x} {lines.curves[curve].x[point]:g}"
         case Scatter() as cloud, (int(series), int(point)):

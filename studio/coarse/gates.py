@@ -216,7 +216,7 @@ def _basin_error(pair: _Pair, temperature: float, seed: int) -> Gate:
     known = basins(pair.reference, temperature, seed=seed)
     zero = max(known, key=lambda basin: basin.share)
     made = basins(pair.model, temperature, above=zero.name, seed=seed)
-    told, off = [f"{pair.reference.name}"], [0.0]
+    told, off = [pair.reference.name], list[float]()
     for right, other in zip(known, made, strict=True):
         if right.share < SEEN or right.free_energy is None or right is zero:
             continue
@@ -226,7 +226,7 @@ def _basin_error(pair: _Pair, temperature: float, seed: int) -> Gate:
         energy = _energy(other, made[known.index(zero)], len(pair.model.x), temperature)
         told.append(f"{right.name} {energy:.2f} instead of {right.free_energy:.2f} ± {right.error:.2f} above {zero.name}")
         off.append(abs(energy - right.free_energy))
-    return _gate("free energy of a basin, error (kcal/mol)", max(off), BASIN, "; ".join(told))
+    return _gate("free energy of a basin, error (kcal/mol)", max(off, default=None if len(told) > 1 else 0.0), BASIN, "; ".join(told))
 
 
 def _energy(basin: Basin, zero: Basin, frames: int, temperature: float) -> float:

@@ -71,7 +71,7 @@ def turns(structure: Structure) -> tuple[Turn, ...]:
     Args:
         structure: Atoms, backbone beads, or C-alpha beads; beads of the latter with C-beta count as these.
     """
-    return _phi_psi(structure) or (_alpha_turns(structure) if structure.is_beads else ())
+    return _phi_psi(structure) or (_alpha_turns(structure) if set(structure.names) <= {"CA", "CB"} else ())
 
 
 def _phi_psi(structure: Structure) -> tuple[Turn, ...]:

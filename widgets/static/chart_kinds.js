@@ -144,10 +144,11 @@ function drawHeat(chart, room, ink) {
   let [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
   if (centred) [low, high] = [-Math.max(Math.abs(low), Math.abs(high)), Math.max(Math.abs(low), Math.abs(high))];
   const share = (value) => (high > low ? (value - low) / (high - low) : 0.5);
-  const left = 30 + Math.min(130, Math.max(...rows.map((row) => wide(shortened(row, 18))), 20));
-  const height = Math.max(room.height, rows.length <= MOST_CELLS ? 60 + rows.length * 13 : room.height);
+  const numeric = chart.edges[0].length > 0;
+  const left = numeric ? 58 : 30 + Math.min(130, Math.max(...rows.map((row) => wide(shortened(row, 18))), 20));
+  const height = Math.max(room.height, numeric ? 220 : rows.length <= MOST_CELLS ? 60 + rows.length * 13 : 0);
   const sheet = new Sheet(room.width, height, ink, chart.title);
-  const field = { left, top: 8, width: room.width - left - 92, height: height - 54 };
+  const field = { left, top: 8, width: Math.min(room.width - left - 92, numeric ? 1.25 * (height - 54) : Infinity), height: height - 54 };
   const [w, h] = [field.width / Math.max(columns.length, 1), field.height / Math.max(rows.length, 1)];
   const colours = ink[centred ? "diverging" : "sequential"];
   const picture = make("canvas", { width: Math.max(columns.length, 1), height: Math.max(rows.length, 1) });
@@ -155,8 +156,11 @@ function drawHeat(chart, room, ink) {
   values.forEach((row, j) => row.forEach((value, i) => value !== null && ((brush.fillStyle = between(colours, share(value))), brush.fillRect(i, j, 1, 1))));
   sheet.add("rect", { x: field.left, y: field.top, width: field.width, height: field.height, fill: ink.line, "fill-opacity": 0.5 });
   sheet.add("image", { href: picture.toDataURL(), x: field.left, y: field.top, width: field.width, height: field.height, preserveAspectRatio: "none", style: "image-rendering: pixelated" });
-  name(rows, h, 13, (row, k) => sheet.text(shortened(row, 18), field.left - 6, field.top + (k + 0.5) * h, { "text-anchor": "end", "dominant-baseline": "central" }));
-  name(columns, w, 8 + Math.max(...columns.map((column) => wide(shortened(column, 14))), 6), (column, k) => sheet.text(shortened(column, 14), field.left + (k + 0.5) * w, field.top + field.height + 15, { "text-anchor": "middle" }));
+  if (numeric) numbered(sheet, field, chart.edges);
+  else {
+    name(rows, h, 13, (row, k) => sheet.text(shortened(row, 18), field.left - 6, field.top + (k + 0.5) * h, { "text-anchor": "end", "dominant-baseline": "central" }));
+    name(columns, w, 8 + Math.max(...columns.map((column) => wide(shortened(column, 14))), 6), (column, k) => sheet.text(shortened(column, 14), field.left + (k + 0.5) * w, field.top + field.height + 15, { "text-anchor": "middle" }));
+  }
   sheet.text(chart.x, field.left + field.width / 2, height - 6, { "text-anchor": "middle" });
   sheet.text(chart.y, 0, 0, { "text-anchor": "middle", transform: `translate(13 ${(field.top + field.height / 2).toFixed(1)}) rotate(-90)` });
   for (const [row, column, words] of points) {
@@ -165,8 +169,29 @@ function drawHeat(chart, room, ink) {
     sheet.halo(words, cx + 10, cy + 4, { fill: ink.strong });
   }
   bar(sheet, colours, low, high, chart.unit, { x: field.left + field.width + 16, top: field.top + 14, height: Math.min(field.height - 20, 180) });
-  const items = values.flatMap((row, j) => row.map((value, i) => ({ words: [`${rows[j]}, ${columns[i]}`, `${figures(value)} ${chart.unit}`], place: [j], target: Boolean(chart.targets[j]), box: [field.left + i * w, field.top + j * h, w, h] })));
+  const [byCell, where] = [chart.cells.length > 0, (j, i) => (numeric ? `${chart.x} ${columns[i]}, ${chart.y} ${rows[j]}` : `${rows[j]}, ${columns[i]}`)];
+  const items = values.flatMap((row, j) => row.map((value, i) => ({
+    words: [where(j, i), numeric && value === null ? "nothing was seen here" : `${figures(value)} ${chart.unit}`],
+    place: byCell ? [j, i] : [j],
+    target: Boolean(byCell ? chart.cells[j][i] : chart.targets[j]),
+    box: [field.left + i * w, field.top + j * h, w, h],
+  })));
   return { sheet, items };
+}
+
+/** Ticks beside a map whose cells lie between numbers: every quarter of a circle, or round numbers. */
+function numbered(sheet, { left, top, width, height }, [across, up]) {
+  const steps = (ends, count) => (Math.abs(ends.at(-1) - ends[0]) === 360 ? { at: [-180, -90, 0, 90, 180], digits: 0 } : ticks(Math.min(...ends), Math.max(...ends), count));
+  const [x, y] = [scale([across[0], across.at(-1)], left, left + width), scale([up[0], up.at(-1)], top, top + height)];
+  const [below, beside] = [steps(across, width / 80), steps(up, height / 50)];
+  for (const value of below.at) {
+    sheet.line(x(value), top + height, x(value), top + height + 4, sheet.ink.text);
+    sheet.text(figures(value, below.digits), x(value), top + height + 16, { "text-anchor": "middle" });
+  }
+  for (const value of beside.at) {
+    sheet.line(left - 4, y(value), left, y(value), sheet.ink.text);
+    sheet.text(figures(value, beside.digits), left - 7, y(value), { "text-anchor": "end", "dominant-baseline": "central" });
+  }
 }
 
 /** Names beside rows or columns; where they have no room, every so many. */
