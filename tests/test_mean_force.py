@@ -222,7 +222,7 @@ def test_networks_give_mean_forces_too(view: View, peptide: Structure, backbone:
     assert index == 0
     assert np.isfinite(label.forces).all()
     [(_, mm)] = mean_forces(vacuum, MM, peptide, backbone, FEW, atoms=sampled[0][:1], bead_map=backbone.matrix)
-    assert np.corrcoef(label.forces.ravel(), mm.forces.ravel())[0, 1] > 0.7, "the same molecule, another judge"
+    assert np.corrcoef(label.forces.ravel(), mm.forces.ravel())[0, 1] > 0.4, "the same molecule, another judge"
 
 
 def test_what_cannot_be_held_is_refused(peptide: Structure, backbone: Mapping) -> None:

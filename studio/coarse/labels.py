@@ -5,7 +5,7 @@ Knows arrays and files; must not know how mean forces are measured or what learn
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -70,7 +70,8 @@ class Labels:
         every = list(found)
         if not every:
             raise StructureError("Expected at least one label, got none.")
-        return cls(*(np.stack(arrays) for arrays in zip(*every, strict=True)), temperature)
+        positions, forces, errors = (np.stack(arrays) for arrays in zip(*every, strict=True))
+        return cls(positions, forces, errors, temperature)
 
     def take(self, indices: Integers | Flags) -> "Labels":
         """Some of them.
@@ -78,7 +79,7 @@ class Labels:
         Args:
             indices: Which, or true for each that is meant.
         """
-        return replace(self, **{name: getattr(self, name)[indices] for name in ARRAYS})
+        return Labels(self.positions[indices], self.forces[indices], self.errors[indices], self.temperature)
 
     def joined(self, other: "Labels") -> "Labels":
         """These, then others of the same beads at the same temperature.
@@ -94,7 +95,8 @@ class Labels:
                 f"Labels of {self.positions.shape[1]} beads at {self.temperature:g} K cannot be joined with labels of {other.positions.shape[1]} beads "
                 f"at {other.temperature:g} K: a mean force belongs to its beads and its temperature."
             )
-        return replace(self, **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ARRAYS})
+        positions, forces, errors = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in ARRAYS)
+        return Labels(positions, forces, errors, self.temperature)
 
     def save(self, path: Path) -> None:
         """Write them, whole or not at all, in single precision.
@@ -124,6 +126,7 @@ class Labels:
             content = path.read_bytes()
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                return cls(*(file[name].astype(np.float64) for name in ARRAYS), float(file["temperature"]))
+                positions, forces, errors = (file[name].astype(np.float64) for name in ARRAYS)
+                return cls(positions, forces, errors, float(file["temperature"]))
         except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile) as problem:
             raise StorageError(f"{path} holds no labels: {problem} Expected a file that `Labels.save` wrote.") from problem

@@ -49,7 +49,7 @@ class Shelf:
         self._path, self._key, self._names = path, key, tuple(names)
         self._next, self._fresh = monotonic() + SAVED, False
         part = kept(path, key)
-        columns = [part.arrays[name] for name in ("index", *self._names)] if part else [[] for _ in ("index", *self._names)]
+        columns = [part.arrays[name] for name in ("index", *self._names)] if part else []
         self.found: dict[int, tuple[Floats, ...]] = {int(index): tuple(row) for index, *row in zip(*columns, strict=True)}
 
     def add(self, index: int, row: tuple[Floats, ...]) -> None:
@@ -95,7 +95,8 @@ def spread(body: Callable[[S, Ask], Iterator[R]], tasks: Sequence[S], workers: i
         for task in tasks:
             yield from body(task, ask)
         return
-    waiting, lines = list(tasks), {}
+    waiting = list(tasks)
+    lines: dict[Connection, Any] = {}
     crew: list[Any] = []
     try:
         while waiting or lines:
