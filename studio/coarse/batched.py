@@ -4,7 +4,8 @@
 
 This is BAOAB (Leimkuhler and Matthews 2013, 10.1093/amrx/abs010) with its two half kicks, which meet at the same positions, joined to
 one: the same positions for one force a step. Velocities are those in the middle of a step, whose kinetic temperature is right at long
-steps, too (Zhang 2019, 10.1021/acs.jpca.9b02771). A replica that leaves physics is set aside where it was last sane, and counted.
+steps, too (Zhang 2019, 10.1021/acs.jpca.9b02771). Where wished, torsions jump now and then, by Metropolis' rule: the distribution stays
+that of the model, and basins fill as they should that heat alone would take long to reach. A replica that leaves physics is set aside where it was last sane, and counted.
 Time is CG time. Knows models by their forces; must not know how they were learned.
 """
 
@@ -55,6 +56,10 @@ class Moved(Protocol):
         """Forces, (b, 3, r), kJ/mol/nm, at positions (b, 3, r), nm."""
         ...
 
+    def energies(self, places: Tensor) -> Tensor:
+        """Energies, (r,), kJ/mol, at positions (b, 3, r), nm."""
+        ...
+
 
 class BeadReplicas:
     """Replicas of one molecule.
@@ -67,9 +72,11 @@ class BeadReplicas:
         friction: Of the thermostat, 1/ps.
         timestep: fs.
         seed: Of velocities and thermostat.
+        jumps: Every 50 steps all replicas try to turn a torsion by any angle: for distributions, not for watching.
 
     Attributes:
         step: Steps since the start.
+        jumped: Jumps that were taken so far.
 
     Raises:
         StructureError: Positions or masses are of other beads.
@@ -77,16 +84,26 @@ class BeadReplicas:
     """
 
     def __init__(
-        self, model: Moved, positions: Floats, masses: Floats, temperature: float = 300.0, *, friction: float = 5.0, timestep: float = 2.0, seed: int = 0
+        self,
+        model: Moved,
+        positions: Floats,
+        masses: Floats,
+        temperature: float = 300.0,
+        *,
+        friction: float = 5.0,
+        timestep: float = 2.0,
+        seed: int = 0,
+        jumps: bool = False,
     ) -> None:
         _check_beads(model, positions, masses)
         _check_settings({"temperature": (temperature, 1500.0), "friction": (friction, 1000.0), "time step": (timestep, 20.0)})
         self.model, self.target, self.friction, self.timestep, self.step = model, temperature, friction, timestep, 0
+        self.jumped, self._sides = 0, _sides(model) if jumps else []
         self._random = torch.Generator().manual_seed(seed)
-        self._mass = torch.as_tensor(masses, dtype=torch.float32).view(-1, 1, 1)
+        self._mass = torch.tensor(masses, dtype=torch.float32).view(-1, 1, 1)
         self._width = (BOLTZMANN * temperature / self._mass).sqrt()
         self._moving = torch.arange(len(positions))
-        self._all = torch.as_tensor(positions, dtype=torch.float32).clone()
+        self._all = torch.tensor(positions, dtype=torch.float32).clone()
         self._x = copies_last(self._all)
         self._v = self._width * torch.randn(self._x.shape, generator=self._random)
         rows = {tuple(pair): row for row, pair in enumerate(model.coordinates.pairs.tolist())}
@@ -141,6 +158,8 @@ class BeadReplicas:
             self.step += block
             steps -= block
             self._look(before)
+            if self._sides:
+                self._jump()
 
     def _move(self, steps: int) -> None:
         step = self.timestep / FS_PER_PS
@@ -152,6 +171,21 @@ class BeadReplicas:
             x.add_(v, alpha=0.5 * step)
             v.mul_(keep).addcmul_(noise.normal_(generator=self._random), width)
             x.add_(v, alpha=0.5 * step)
+
+    def _jump(self) -> None:
+        """Try to turn what lies behind a bond, the same in all replicas, by an angle of each one's own (Rodrigues' rotation)."""
+        (near, far), side = self._sides[int(torch.randint(len(self._sides), (), generator=self._random))]
+        foot, replicas = self._x[far], self._x.shape[2]
+        axis = torch.nn.functional.normalize(foot - self._x[near], dim=0)
+        angle = 2.0 * math.pi * torch.rand(replicas, generator=self._random)
+        arms = self._x[side] - foot
+        turned = arms * angle.cos() + torch.linalg.cross(axis.expand_as(arms), arms, dim=1) * angle.sin()
+        there = self._x.clone()
+        there[side] = foot + turned + axis * ((axis * arms).sum(1, keepdim=True) * (1.0 - angle.cos()))
+        uphill = (self.model.energies(there) - self.model.energies(self._x)) / (BOLTZMANN * self.target)
+        taken = torch.rand(replicas, generator=self._random) < torch.exp(-uphill.clamp_min(0.0))
+        self._x = torch.where(taken, there, self._x)
+        self.jumped += int(taken.sum())
 
     def _look(self, before: Tensor) -> None:
         """Set aside what left physics during the last block, and bring the others back to the middle, where numbers are finest."""
@@ -203,9 +237,23 @@ class BeadReplicas:
             raise StorageError(f"{path} is no checkpoint of replicas: {problem} Start them anew.") from problem
         if not same:
             raise StorageError(f"The checkpoint {path} is of another model, or of another number of replicas. Start them anew.")
-        self._all, self._moving = torch.as_tensor(arrays["positions"]), torch.as_tensor(arrays["moving"])
-        self._x, self._v, self.step = torch.as_tensor(arrays["x"]), torch.as_tensor(arrays["velocities"]), int(arrays["step"])
-        self._random.set_state(torch.as_tensor(arrays["random"]))
+        self._all, self._moving = torch.tensor(arrays["positions"]), torch.tensor(arrays["moving"])
+        self._x, self._v, self.step = torch.tensor(arrays["x"]), torch.tensor(arrays["velocities"]), int(arrays["step"])
+        self._random.set_state(torch.tensor(arrays["random"]))
+
+
+def _sides(model: Moved) -> list[tuple[tuple[int, int], Tensor]]:
+    """The bonds within torsions, and for each the beads behind it."""
+    found = []
+    for near, far in sorted({(int(four[1]), int(four[2])) for four in model.coordinates.fours}):
+        behind, edge = {far}, [far]
+        while edge:
+            bead = edge.pop()
+            fresh = {other for bond in model.bonds if bead in bond for other in bond} - behind - {near}
+            behind, edge = behind | fresh, [*edge, *fresh]
+        if near not in {other for bond in model.bonds for other in bond if set(bond) & (behind - {far})} - behind:
+            found.append(((near, far), torch.tensor(sorted(behind - {far}))))
+    return found
 
 
 def _check_beads(model: Moved, positions: Floats, masses: Floats) -> None:

@@ -66,7 +66,7 @@ class Coordinates:
         rows = np.arange(len(ends))
         legs = np.zeros((len(ends), beads))
         legs[rows, ends[:, 1]], legs[rows, ends[:, 0]] = 1.0, -1.0
-        self._legs = torch.as_tensor(legs, dtype=precision)
+        self._legs = torch.tensor(legs, dtype=precision)
         self._back = -self._legs.T.contiguous()
         p, a, t = len(pairs), len(triples), len(fours)
         self._parts = [p, a, a, t, t, t]

@@ -7,6 +7,7 @@ checkpoint itself, never from a file beside it. Knows this program's own network
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def _plain(path: Path) -> object:
     try:
         if path.stat().st_size > LARGEST:
             raise WeightsError(f"{path.name} is larger than any bead model, {LARGEST // 2**20} MB. {SUPPORTED}")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how the file was pickled: what cannot be read is told below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
         raise WeightsError(_foreign(path.name, str(problem))) from problem
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as problem:

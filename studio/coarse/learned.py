@@ -93,6 +93,16 @@ class LearnedModel:
         with torch.no_grad():
             return self._forces(self.coordinates(places))
 
+    def energies(self, places: Tensor) -> Tensor:
+        """Energies (r,), kJ/mol.
+
+        Args:
+            places: Positions with the copies last, (b, 3, r), nm.
+        """
+        with torch.no_grad():
+            seen = self.coordinates(places)
+            return self.prior.energies(seen) + self.network.energies(seen.values).mean(0)
+
     def _forces(self, seen: Seen) -> Tensor:
         return self.coordinates.forces(seen, self.prior.slopes(seen).add_(self.network.mean_slopes(seen.values)))
 
@@ -178,7 +188,7 @@ class LearnedModel:
             prior = Prior.from_state(parts["prior_"])
         except KeyError as problem:
             raise WeightsError(f"The weights in {where} lack the part {problem} of the prior. Get the model again.") from problem
-        model = cls(card, prior, {name: torch.as_tensor(array, dtype=torch.float32) for name, array in parts["network_"].items()})
+        model = cls(card, prior, {name: torch.tensor(array, dtype=torch.float32) for name, array in parts["network_"].items()})
         _check_shapes(model, where)
         return model
 

@@ -126,7 +126,7 @@ def _asked(model: "LearnedModel") -> "Callable[[openmm.State], tuple[float, Floa
     def asked(state: "openmm.State") -> tuple[float, Floats]:
         places = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
         # in single precision numbers are finest near the origin
-        energies, forces = model.energies_forces(torch.as_tensor(places - places.mean(axis=0), dtype=torch.float32)[None])
+        energies, forces = model.energies_forces(torch.tensor(places - places.mean(axis=0), dtype=torch.float32)[None])
         return float(energies[0]), forces[0].numpy().astype(np.float64)
 
     return asked

@@ -132,7 +132,7 @@ class Prior:
         if like.dtype not in made:
             twist = -np.concatenate((self.twisting * np.sin(self.torsions), self.twisting * np.cos(self.torsions)))
             plain = {name: getattr(self, name) for name in ("stiffness", "lengths", "bending", "angles", "reach")} | {"twist": twist}
-            made[like.dtype] = {name: torch.as_tensor(array, dtype=like.dtype).unsqueeze(1) for name, array in plain.items()}
+            made[like.dtype] = {name: torch.tensor(array, dtype=like.dtype).unsqueeze(1) for name, array in plain.items()}
         return made[like.dtype]
 
     def state(self) -> dict[str, Floats]:

@@ -153,7 +153,7 @@ def calibrated(model: "LearnedModel", held_out: Labels) -> "LearnedModel":
     import torch
     from scipy.stats import spearmanr
 
-    positions = torch.as_tensor(held_out.positions, dtype=torch.float32)
+    positions = torch.tensor(held_out.positions, dtype=torch.float32)
     said = model.member_forces(positions).numpy().astype(np.float64)
     missed = ((said.mean(axis=0) - held_out.forces) ** 2).sum(axis=2)
     noise = (held_out.errors**2).sum(axis=2)
@@ -199,8 +199,8 @@ class _Lesson:
         self.held_out, self.learned = self._split(settings.held_out)
         floor = settings.noise_floor * float(np.median(labels.errors)) or 1.0
         weight = 1.0 / (labels.errors**2 + floor**2)
-        self._weight = torch.as_tensor(weight / weight.mean(), dtype=torch.float32).flatten(1)
-        self._places = copies_last(torch.as_tensor(labels.positions, dtype=torch.float64))
+        self._weight = torch.tensor(weight / weight.mean(), dtype=torch.float32).flatten(1)
+        self._places = copies_last(torch.tensor(labels.positions, dtype=torch.float64))
 
     def _split(self, part: float) -> tuple[Integers, Integers]:
         """Indices of labels that are held out, and of those that are learned from."""
@@ -223,11 +223,11 @@ class _Lesson:
         optimiser = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=settings.decay)
         course = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
         best, lowest = {name: tensor.detach().clone() for name, tensor in weights.items()}, torch.full((settings.members,), torch.inf)
-        importance = torch.as_tensor(self._random.exponential(size=(settings.members, len(self.labels))), dtype=torch.float32)
+        importance = torch.tensor(self._random.exponential(size=(settings.members, len(self.labels))), dtype=torch.float32)
         for epoch in range(1, settings.epochs + 1):
             losses = self._epoch(layout, weights, optimiser, settings.batch, importance)
             course.step()
-            held = self._losses(layout, weights, torch.as_tensor(self.held_out)).detach()
+            held = self._losses(layout, weights, torch.tensor(self.held_out)).detach()
             better = held < lowest
             lowest = torch.where(better, held, lowest)
             for name in best.keys() - {"mean", "scale"}:
@@ -246,7 +246,7 @@ class _Lesson:
         coordinates = Coordinates.of(beads, torch.float64)
         seen, slopes = coordinates.jacobian(self._places)
         known = copies_first(coordinates.forces(seen, self.prior.slopes(seen))).flatten(1)
-        left = torch.as_tensor(self.labels.forces, dtype=torch.float64).flatten(1) - known
+        left = torch.tensor(self.labels.forces, dtype=torch.float64).flatten(1) - known
         # Only what internal coordinates can do is learned: the drift and turn of the whole in a label are noise.
         self._values, self._slopes, self._left = seen.values.float(), slopes.float(), left.float()
         pairs, cosines, turns = len(coordinates.pairs), len(coordinates.triples), 2 * len(coordinates.fours)
@@ -255,6 +255,8 @@ class _Lesson:
 
     def _started(self, weights: "dict[str, Tensor]") -> "list[Tensor]":
         """Set what the data says - centre, width and size - and give the weights to be trained."""
+        import torch
+
         learned = self._values[:, self.learned]
         weights["mean"], weights["scale"] = learned.mean(1), torch.maximum(learned.std(1), self._floor)
         trained = [tensor for name, tensor in weights.items() if name not in {"mean", "scale"}]
@@ -264,7 +266,7 @@ class _Lesson:
         """Go once through the labels; the mean loss of each member."""
         import torch
 
-        order, losses = torch.as_tensor(self._random.permutation(self.learned)), []
+        order, losses = torch.tensor(self._random.permutation(self.learned)), []
         for chosen in torch.split(order, batch):
             loss = self._losses(layout, weights, chosen, importance[:, chosen])
             optimiser.zero_grad()
