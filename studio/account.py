@@ -13,6 +13,8 @@ from studio.errors import SettingsError
 from studio.recorder import ACTIONS, RECIPE
 from studio.units import NM_PER_ANGSTROM
 
+CLOCKS = {"time": "", "CG time": " CG time"}
+"""What follows a number of picoseconds."""
 UNITS = {"temperature": "K", "friction": "1/ps", "timestep": "fs", "inner_timestep": "fs", "ionic_strength": "mol/l", "hydrogen_mass": "Da"}
 """Of settings, by the last part of their name; those that are not here have none, or say it in their name."""
 LENGTHS = {"cutoff"}
@@ -60,7 +62,7 @@ def _about(entry: Entry) -> Iterator[Row]:
     if entry.atoms:
         yield "particles", str(entry.atoms)
     if entry.frames or entry.resolution:  # a study records none
-        yield "recorded", f"{entry.frames} frames, {entry.time_ps:.3f} ps"
+        yield "recorded", f"{entry.frames} frames, {entry.time_ps:.3f} ps{CLOCKS[entry.clock]}"
     yield "on disk", f"{entry.megabytes:.3g} MB"
     yield "folder", str(entry.folder)
     if entry.note:

@@ -30,16 +30,18 @@ class Alternative:
     """Something to be compared with.
 
     Args:
-        name: `level`, `potential`, `ligand` or `region`.
+        name: `level`, `potential`, `ligand`, `region` or `scales`.
         title: For people.
         recipe: What to run; none where it cannot be done.
         reason: Why it cannot be done; empty when it can.
+        more: What else to run beside it.
     """
 
     name: str
     title: str
     recipe: Dynamics | None = None
     reason: str = ""
+    more: tuple[Dynamics, ...] = ()
 
 
 def varied(
@@ -81,10 +83,20 @@ def alternatives(recipe: Dynamics, home: Dynamics, structure: Structure) -> tupl
         structure: The prepared structure of the whole system.
     """
     makers = {"level": _level, "potential": _potential, "ligand": _ligand, "region": _region}
-    return tuple(_attempted(name, make, recipe, home, structure) for name, make in makers.items())
+    return (*(_attempted(name, make, recipe, home, structure) for name, make in makers.items()), _scales(recipe, home, structure))
 
 
-TITLES = {"level": "MM against NNP/MM", "potential": "Another potential", "ligand": "Another ligand", "region": "Small region against large"}
+TITLES = {
+    "level": "MM against NNP/MM",
+    "potential": "Another potential",
+    "ligand": "Another ligand",
+    "region": "Small region against large",
+    "scales": "As atoms and as beads",
+}
+SCALES = (("mm-implicit", "mm"), ("go-ca", "learned", "calvados2"))
+"""Levels of atoms, of which the first possible one counts, and of beads."""
+ABREAST = 3
+"""Scales side by side."""
 _Make = Callable[[Dynamics, Dynamics, Structure], tuple[str, Dynamics]]
 
 
@@ -131,6 +143,24 @@ def _ligand(recipe: Dynamics, home: Dynamics, structure: Structure) -> tuple[str
     raise UnsupportedError("This system has one ligand only. Open a series (a bundled target, or an SDF with several molecules) to compare ligands.")
 
 
+def _scales(recipe: Dynamics, home: Dynamics, structure: Structure) -> Alternative:
+    """The same protein as atoms and by models of beads, three abreast."""
+    now = levels.level_of(recipe)
+    here = "" if now is None else now.name
+    atoms, beads = (_possible(names, home, structure) for names in SCALES)
+    others = [each for each in (*(atoms[:1] if recipe.view.resolution == "beads" else ()), *beads) if each.name != here][: ABREAST - 1]
+    if not beads or not others:
+        refused = levels.level("go-ca").limits(home.system, structure, home.view).blocking
+        return Alternative("scales", TITLES["scales"], reason=refused or "There is no other scale for these beads.")
+    recipes = tuple(varied(recipe, home, level=each.name) for each in others)
+    return Alternative("scales", TITLES["scales"], recipes[0], more=recipes[1:])
+
+
+def _possible(names: tuple[str, ...], home: Dynamics, structure: Structure) -> list[Level]:
+    known = {each.name: each for each in levels.levels()}
+    return [known[name] for name in names if name in known and known[name].limits(home.system, structure, home.view).possible]
+
+
 def _next_record(source: FromFile, recipe: Dynamics, home: Dynamics) -> tuple[str, Dynamics]:
     try:
         text = Path(source.path).read_text(encoding="utf-8", errors="replace")
@@ -174,6 +204,8 @@ def same_start(recipe: Dynamics, start: Structure | None) -> tuple[Structure | N
     """
     if start is None:
         return None, ""
+    if start.is_beads and recipe.view.resolution == "beads":
+        return start, ""
     prepared = recipe.system.prepare()
     if len(start) == len(prepared) and start.names == prepared.names and np.array_equal(start.numbers, prepared.numbers):
         return start, ""

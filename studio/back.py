@@ -15,7 +15,7 @@ import numpy as np
 
 from studio.coarse.chain import torsion_of
 from studio.coarse.rebuild import Heavy, by_cgback, by_pulchra
-from studio.errors import StructureError, UnsupportedError
+from studio.errors import LeftBehindError, StructureError, UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.superpose import superposition
@@ -65,7 +65,8 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
         by: Which program builds the heavy atoms.
 
     Raises:
-        UnsupportedError: There is more than the protein of the beads, or a residue is none of the twenty.
+        LeftBehindError: There is more than the protein of the beads.
+        UnsupportedError: These are other residues, or one is none of the twenty.
         MissingPackageError: The program is not installed.
         StructureError: It failed.
     """
@@ -139,7 +140,8 @@ def _rows(beads: Structure, like: Structure) -> list[int]:
     """The residue of `like` for each bead.
 
     Raises:
-        UnsupportedError: There is more than them, or less.
+        UnsupportedError: There are other residues.
+        LeftBehindError: There is more than them.
     """
     alphas = {
         like.residues[row]: row for atom, row in enumerate(like.residue_index.tolist()) if like.names[atom] == "CA" and like.residues[row].kind == "protein"
@@ -150,9 +152,9 @@ def _rows(beads: Structure, like: Structure) -> list[int]:
         )
     others = len(like) - len(like.atoms_of("protein"))
     if others:
-        raise UnsupportedError(
+        raise LeftBehindError(
             f"Beads left {others:,} atoms of water, ions or ligands behind, which have no place around the new shape. "
-            "Choose MM implicit to go on from it, or start from the prepared structure."
+            "Go on from the last atoms, before the beads; or, where only water was left, see the protein by itself in continuum water (MM implicit)."
         )
     return [alphas[residue] for residue in beads.residues]
 

@@ -195,12 +195,14 @@ def _yes(holds: bool) -> str:
 
 def _recipe(what: str) -> "Recipe":
     """The recipe that `what` names."""
+    from studio.levels import level
     from studio.recipes.base import load_recipe
     from studio.recipes.dynamics import Dynamics
     from studio.system import EXAMPLES
 
     if what in EXAMPLES:
-        return Dynamics(system=EXAMPLES[what].system)
+        chosen = Dynamics(system=EXAMPLES[what].system)
+        return level("calvados2").apply(chosen) if chosen.system.source.beads else chosen
     if not Path(what).exists():
         raise SettingsError(f"'{what}' is neither an example ({', '.join(EXAMPLES)}) nor a file.")
     recipe: Recipe = load_recipe(Path(what))

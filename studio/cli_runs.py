@@ -57,7 +57,7 @@ def show(run: int) -> None:
         "title": entry.title, "status": WORDS[entry.status], "folder": str(entry.folder), "created": _moment(entry.created),
         "deleted": _moment(entry.deleted) if entry.deleted else "", "recipe": entry.kind, "seen as": _seen(entry),
         "thermostat": f"{entry.temperature:g} K" if entry.temperature is not None else "", "atoms": str(entry.atoms or ""),
-        "recorded": f"{entry.frames} frames, {entry.time_ps:.3f} ps", "on disk": f"{entry.megabytes:.1f} MB", "owner": entry.owner, "note": entry.note,
+        "recorded": f"{entry.frames} frames, {entry.time_ps:.3f} ps{' CG time' * (entry.clock != 'time')}", "on disk": f"{entry.megabytes:.1f} MB", "owner": entry.owner, "note": entry.note,
     }  # fmt: skip
     click.echo(f"run {entry.id}")
     for what, text in [*lines.items(), *entry.provenance.items()]:
@@ -127,7 +127,7 @@ def _library() -> "Library":
 
 
 def _row(entry: "Entry") -> tuple[str, ...]:
-    time = f"{entry.time_ps:.3f} ps" if entry.frames else ""
+    time = f"{entry.time_ps:.3f} ps{' CG' * (entry.clock != 'time')}" if entry.frames else ""
     return str(entry.id), entry.status, time, str(entry.frames or ""), str(entry.atoms or ""), _seen(entry), _moment(entry.created), entry.title
 
 

@@ -14,10 +14,10 @@ from studio.forcefield.pocket import Capped, cut_residues
 from studio.interaction import Nonbonded, pair_energies
 from studio.partners import Partners, Row
 from studio.potentials.base import BoundPotential, Potential, evaluate_batch
+from studio.progress import Progress
 from studio.structure import Floats, Integers, Structure
 
 Parametrise = Callable[[Structure], Nonbonded]
-OnPart = Callable[[float, str], None]
 """Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 
 
@@ -51,7 +51,7 @@ def fragment(pair: Partners, row: Row) -> Fragment:
     return Fragment(row, replace(capped, structure=bare), np.flatnonzero(~np.isin(capped.atoms, row.atoms) | np.isin(np.arange(len(bare)), capped.hung)))
 
 
-def fragment_energies(potential: Potential, pair: Partners, rows: Sequence[Row], frames: Floats, *, parametrise: Parametrise, on_part: OnPart) -> Floats:
+def fragment_energies(potential: Potential, pair: Partners, rows: Sequence[Row], frames: Floats, *, parametrise: Parametrise, on_part: Progress) -> Floats:
     """Interaction of the ligand with each row by itself, (frames, rows), kJ/mol; not a number for rows that the potential does not know.
 
     E_row = [E(ligand + fragment) - E(fragment) - E(ligand)] - E_MM(ligand, what the fragment has from its neighbours): a cap carries
@@ -106,7 +106,7 @@ class Whole:
     charge: int
 
 
-def cluster_energy(potential: Potential, pair: Partners, reach: float, largest: int, on_part: OnPart) -> Whole:
+def cluster_energy(potential: Potential, pair: Partners, reach: float, largest: int, on_part: Progress) -> Whole:
     """Cut the surroundings of the ligand out and let a potential see them as one molecule, in the gas phase.
 
     Args:

@@ -7,14 +7,17 @@ Knows recipes, recordings and statistics; must not know who shows them.
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.coarse.calvados import Calvados
+from studio.coarse.go import GoModel
 from studio.frame import Frame
+from studio.hybrid.view import View
 from studio.levels import level_of
 from studio.observables import Observable
 from studio.recipes.dynamics import Dynamics
@@ -28,8 +31,6 @@ MEASURED = 4096
 """Frames of a recording that observables are measured in at first; when it has grown to twice as many, every second one is forgotten."""
 BATCH = 64
 """Frames that are in memory at once."""
-WITHOUT = {"beads": "coarse model"}
-"""What describes a system where no network does and it is not the force field."""
 AROUND = {"vacuum": "vacuum", "implicit": "continuum water", "water_box": "box of water", "pocket": "pocket"}
 POTENTIAL, CHANGE, TEMPERATURE = "Potential", "Potential above its start", "Temperature"
 PERIODS = {"dihedral": 360.0}
@@ -45,6 +46,7 @@ class Estimate:
         unit: Of the numbers.
         period: Of an angle that goes round.
         comparable: Its difference between runs of other systems or levels has a meaning.
+        scale: Only runs of the same have a difference at all: energies of beads are not those of atoms.
     """
 
     mean: Mean
@@ -52,6 +54,7 @@ class Estimate:
     unit: str
     period: float | None = None
     comparable: bool = True
+    scale: str = ""
 
     @property
     def known(self) -> bool:
@@ -67,7 +70,7 @@ class Estimate:
         Args:
             other: Of the run to be compared with.
         """
-        if other is None or not (self.comparable and self.known and other.known):
+        if other is None or not (self.comparable and self.known and other.known and self.scale == other.scale):
             return None
         return self.mean.above(other.mean, self.period)
 
@@ -123,14 +126,15 @@ class Gauge:
 
     Args:
         replay: The recording, for this gauge alone.
+        clock: What the time of the run is called.
 
     Attributes:
         values: Of each observable, by its label, frame by frame.
         timestep: Length of a step, fs; none before the first frame.
     """
 
-    def __init__(self, replay: Replay) -> None:
-        self.replay = replay
+    def __init__(self, replay: Replay, clock: str = "time") -> None:
+        self.replay, self.clock = replay, clock
         self.values: dict[str, list[float]] = {}
         self.timestep: float | None = None
         self._observables: dict[str, Observable] = {}
@@ -183,7 +187,7 @@ class Gauge:
         potential = table.get("potential_kJ_mol")
         if potential is not None and len(potential):
             found[POTENTIAL] = _estimate(potential / KJ_PER_KCAL, "kcal/mol", comparable=False)
-            found[CHANGE] = _estimate((potential - potential[0]) / KJ_PER_KCAL, "kcal/mol")
+            found[CHANGE] = replace(_estimate((potential - potential[0]) / KJ_PER_KCAL, "kcal/mol"), scale=self.clock)
         if "temperature_K" in table:
             found[TEMPERATURE] = _estimate(table["temperature_K"], "K")
         for label, observable in self._observables.items():
@@ -191,12 +195,13 @@ class Gauge:
         return found
 
     def facts(self) -> dict[tuple[str, str], float]:
-        """How far and how fast."""
+        """How far and how fast; the time of beads has rows of its own, as it is not that of atoms."""
+        ps, per_day = ("ps", "ns/day") if self.clock == "time" else (f"ps {self.clock}", "CG ns/day")
         times, steps, speeds = self.replay.times, self.replay.steps, self.replay.table.get("speed_steps_s", np.empty(0))
         speeds = speeds[np.isfinite(speeds) & (speeds > 0)]
-        found = {("Simulated", "ps"): float(times[-1]), ("Steps", ""): float(steps[-1])} if len(times) else {}
+        found = {("Simulated", ps): float(times[-1]), ("Steps", ""): float(steps[-1])} if len(times) else {}
         if len(speeds) and self.timestep:
-            found["Speed", "ns/day"] = float(np.median(speeds)) * self.timestep * 86400e-6
+            found["Speed", per_day] = float(np.median(speeds)) * self.timestep * 86400e-6
         return found
 
 
@@ -215,11 +220,22 @@ def inputs_of(recipe: Dynamics, title: str, temperature: float | None = None, ti
     return {
         "System": title, "Around it": AROUND.get(recipe.system.surroundings.kind, recipe.system.surroundings.kind),
         "Level": level.title if level is not None else view.resolution.upper(),
-        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else WITHOUT.get(view.resolution, "force field"),
+        "Potential": ", ".join(dict.fromkeys(each.potential for each in view.fragments)) if network else _without(view),
         "ML region": ", ".join(str(each.region) for each in view.fragments) if network else "\u2013",
         "Force field": _forcefield(recipe), "Thermostat": f"{recipe.temperature:g} K, {recipe.friction:g}/ps{now}",
         "Time step": f"{timestep or recipe.timestep:g} fs" if timestep or recipe.timestep else "as long as it bears", "Seed": str(recipe.seed),
     }  # fmt: skip
+
+
+def _without(view: View) -> str:
+    """What describes a system where no network does."""
+    if view.resolution != "beads":
+        return "force field"
+    if isinstance(view.beads, GoModel):
+        return f"G\u014d model, contacts of {view.beads.epsilon / KJ_PER_KCAL:.3g} kcal/mol"
+    if isinstance(view.beads, Calvados):
+        return f"CALVADOS {view.beads.version}, {view.beads.salt:g} mol/l salt"
+    return "coarse model"
 
 
 def rows(accounts: Sequence[Account]) -> list[Row]:

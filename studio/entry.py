@@ -55,8 +55,8 @@ class Entry:
         status: How it is.
         recipe: What was asked for, JSON text.
         kind: Of the recipe.
-        resolution: `nnp`, `nnp/mm`, `mm`; empty for recipes without a view.
-        potential: Name of the network, or names of the potentials that a study asks; empty for `mm`.
+        resolution: `nnp`, `nnp/mm`, `mm`, `beads`; empty for recipes without a view.
+        potential: Name of the network or of the model of beads, or names of the potentials that a study asks; empty for `mm`.
         temperature: Of the thermostat, K.
         atoms: As simulated; 0 until known.
         frames: Recorded so far.
@@ -83,6 +83,11 @@ class Entry:
     owner: str
     note: str
     deleted: datetime | None
+
+    @property
+    def clock(self) -> str:
+        """What its time is called: that of beads is not that of atoms."""
+        return "CG time" if self.resolution == "beads" else "time"
 
     @property
     def thumbnail(self) -> Path | None:
@@ -154,13 +159,22 @@ def described(data: dict[str, Any]) -> dict[str, Any]:
     resolution = str(view.get("resolution", ""))
     asked = data.get("potentials")
     network = ", ".join(map(str, asked)) if isinstance(asked, list) else str(view.get("potential", data.get("potential", "")))
+    named = {"mm": "", "beads": _beads(view)}
     return {
         "recipe": json.dumps(data, indent=2),
         "kind": str(data.get("kind", "")),
         "resolution": resolution,
-        "potential": "" if resolution in ("mm", "beads") else network,
+        "potential": named.get(resolution, network),
         "temperature": _number(data.get("temperature")),
     }
+
+
+def _beads(view: dict[str, Any]) -> str:
+    """What its model of beads is called; that of the view's default where nothing is said."""
+    model = view.get("beads")
+    model = model if isinstance(model, dict) else {}
+    kind = str(model.get("kind", "go"))
+    return {"go": "G\u014d beads", "calvados": f"CALVADOS {model.get('version', 2)}"}.get(kind, str(model.get("model", kind)))
 
 
 def write_label(entry: Entry) -> None:

@@ -21,6 +21,10 @@ class UnsupportedError(StudioError, ValueError):
     """A potential or force field cannot describe these atoms (element, charge, multiplicity, size)."""
 
 
+class LeftBehindError(UnsupportedError):
+    """What another level left behind has no place around what comes next."""
+
+
 class SettingsError(StudioError, ValueError):
     """A setting or recipe is outside what is allowed."""
 

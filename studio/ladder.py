@@ -5,20 +5,17 @@ Hamiltonian replica exchange: after each sweep the copies change windows by Metr
 on is kept between two sweeps. Knows transfers; must not know what their free energy means.
 """
 
-import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.errors import SimulationError, StorageError
-from studio.files import write_whole
+from studio.errors import SimulationError
 from studio.forcefield.base import ForceGroup
 from studio.hybrid.coupling import EVERY
+from studio.parts import Part, keep, kept
 from studio.structure import Floats, Integers
 from studio.thermostat import Thermostat, make_context
 from studio.transfer import DIRECTION, STRENGTH, Transfer
@@ -181,12 +178,11 @@ class Ladder:
         Raises:
             StorageError: No space or no permission.
         """
-        content = io.BytesIO()
-        np.savez(
-            content, key=np.array(key), bound=self.bound, unbound=self.unbound, held=self.held, walkers=self.walkers, now=self._walkers,
-            positions=self._positions, velocities=self._velocities, random=np.frombuffer(self._random, dtype=np.uint8), platform=np.array(self.platform),
-        )  # fmt: skip
-        write_whole(path, content.getvalue())
+        arrays: dict[str, NDArray[np.generic]] = {
+            "bound": self.bound, "unbound": self.unbound, "held": self.held, "walkers": self.walkers, "now": self._walkers,
+            "positions": self._positions, "velocities": self._velocities, "random": np.frombuffer(self._random, dtype=np.uint8),
+        }  # fmt: skip
+        keep(path, key, Part(arrays, {"platform": self.platform}))
 
     def restore(self, path: File, key: str) -> bool:
         """Go on from a file; False where there is none, or one that belongs to something else.
@@ -195,23 +191,16 @@ class Ladder:
             path: The file.
             key: Of all that the samples depend on.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                kept: dict[str, NDArray[Any]] = dict(file)
-            if str(kept["key"]) != key:
-                return False
-            self._take(kept)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, StorageError):
+        part = kept(path, key)
+        if part is None:
             return False
-        return True
-
-    def _take(self, kept: dict[str, NDArray[Any]]) -> None:
-        self.bound, self.unbound, self.walkers, self._walkers = kept["bound"], kept["unbound"], kept["walkers"], kept["now"]
-        self.held = kept["held"]
-        self._positions, self._velocities = kept["positions"], kept["velocities"]
+        a = part.arrays
+        self.bound, self.unbound, self.held, self.walkers, self._walkers = a["bound"], a["unbound"], a["held"], a["walkers"], a["now"]
+        self._positions, self._velocities = a["positions"], a["velocities"]
         self._context.setPositions(self._positions[0])
         # Random numbers go on bit by bit on the platform that wrote them; elsewhere they are others.
-        self._random = kept["random"].tobytes() if str(kept["platform"]) == self.platform else self._context.createCheckpoint()
+        self._random = a["random"].tobytes() if part.words["platform"] == self.platform else self._context.createCheckpoint()
+        return True
 
 
 def _threads(atoms: int) -> int | None:
@@ -220,15 +209,6 @@ def _threads(atoms: int) -> int | None:
 
     platforms = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
     return 1 if atoms < SMALL and max(platforms, key=lambda each: each.getSpeed()).getName() == "CPU" else None
-
-
-def key_of(*parts: str) -> str:
-    """A hash of all that samples depend on.
-
-    Args:
-        parts: Settings, hashes and versions, as text.
-    """
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _plain(quantity: Any) -> Any:

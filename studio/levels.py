@@ -7,6 +7,7 @@ refuses in a sentence. Knows recipes and structures; must not know how they are 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,9 +18,11 @@ from studio.coarse.calvados import Calvados
 from studio.coarse.go import FEWEST, GoModel
 from studio.coarse.learned_beads import Learned
 from studio.coarse.mapping import map_protein
+from studio.coarse.martini import Martini
+from studio.coarse.martini_water import DENSITY, width_of
 from studio.coarse.parts import chosen
 from studio.coarse.residues import bead_of
-from studio.errors import PluginError, RegionError, UnsupportedError, WeightsError
+from studio.errors import PluginError, RegionError, StructureError, UnsupportedError, WeightsError
 from studio.forcefield.ligand import ELEMENTS
 from studio.hybrid.boundary import cut_bonds
 from studio.hybrid.view import BeadModel, MLFragment, Resolution, View
@@ -135,7 +138,8 @@ class _AtomLevel:
         """The same system in another view, with the time step that it bears; see `Level`."""
         if recipe.view.resolution == self.resolution:
             return recipe
-        return recipe.model_copy(update={"view": recipe.view.model_copy(update={"resolution": self.resolution}), "timestep": None})
+        other = {"friction": Dynamics.model_fields["friction"].default} if recipe.view.resolution == "beads" else {}
+        return recipe.model_copy(update={"view": recipe.view.model_copy(update={"resolution": self.resolution}), "timestep": None, **other})
 
     def carry(self, now: Structure, target: Structure) -> Carried:
         """Atoms keep their places, or their shape where others surround them; see `Level`."""
@@ -280,9 +284,11 @@ class _BeadLevel:
 
     def apply(self, recipe: Dynamics) -> Dynamics:
         """The protein as beads, without what was around it; see `Level`."""
-        model = self.model()
-        if recipe.view.resolution == "beads" and recipe.view.beads.kind == model.kind:
-            return recipe
+        model, chosen = self.model(), recipe.view.beads
+        if chosen.kind == model.kind:  # with the settings that were chosen before
+            if recipe.view.resolution == "beads":
+                return recipe
+            model = chosen
         view = recipe.view.model_copy(update={"resolution": "beads", "beads": model})
         system = recipe.system.model_copy(update={"surroundings": Vacuum()})
         return recipe.model_copy(update={"view": view, "system": system, "timestep": None, "friction": model.friction})
@@ -331,6 +337,46 @@ class LearnedLevel(_BeadLevel):
         if now.is_beads and set(now.names) == {"CA"}:
             raise UnsupportedError("These are C-alphas alone, and learned beads need the whole backbone. They start from the prepared structure.")
         return super().carry(now, target)
+
+
+class MartiniLevel(_BeadLevel):
+    """A protein as a few beads a residue in water beads."""
+
+    name, title, rank = "martini3", "Martini 3 beads", 45
+    meaning = "Beads of two to four heavy atoms with their chemistry, in water beads; springs keep the fold. Time is CG time."
+
+    def model(self) -> BeadModel:
+        """See `Martini`."""
+        return Martini()
+
+    def particles(self, structure: Structure, view: View) -> int:
+        """About how many beads there are, nearly all of them water: a bit fewer, as beads lie within their atoms; see `Level`."""
+        try:
+            return round(DENSITY * width_of(structure.positions[structure.atoms_of("protein")], Martini().padding_nm) ** 3) if _residues(structure) else 0
+        except StructureError:
+            return 0
+
+    def limits(self, system: System, structure: Structure, view: View) -> Limits:
+        """Beads without atoms have no side chains; a large box is refused. See `Level`."""
+        if structure.is_beads:
+            return Limits("These are beads without side chains, and Martini needs to know where those are. Choose CALVADOS.")
+        if find_spec("vermouth") is None:
+            return Limits("Martini beads need the package vermouth. Install it: pip install vermouth.")
+        limits = super().limits(system, structure, view)
+        try:
+            if limits.possible:
+                width_of(structure.positions[structure.atoms_of("protein")], Martini().padding_nm)
+        except StructureError as problem:
+            return Limits(str(problem))
+        return limits
+
+    def doubt(self, structure: Structure, beads: Structure) -> str:
+        """Folds are held; see `_BeadLevel`."""
+        return "Secondary structure and fold stay as prepared: it neither unfolds nor folds."
+
+    def carry(self, now: Structure, target: Structure) -> Carried:
+        """Beads lie where their atoms are; see `Level`."""
+        return replace(carry_atoms(now, target), sentence="The beads lie where their atoms were, in new water, with new velocities.")
 
 
 class GoLevel(_BeadLevel):

@@ -20,6 +20,7 @@ from studio import cache
 from studio.errors import StorageError, StudioError
 from studio.files import write_whole
 from studio.frame import Frame
+from studio.progress import Progress
 from studio.recipes.dynamics import Dynamics
 from studio.recorder import Recorder
 from studio.result import Result
@@ -155,7 +156,7 @@ class _Timed:
         return self.recipe.to_json()
 
     def begin(
-        self, structure: Structure | None = None, progress: Callable[[float, str], None] | None = None, folder: Path | None = None
+        self, structure: Structure | None = None, progress: Progress | None = None, folder: Path | None = None
     ) -> tuple[OpenMMSimulation, Recorder | None, Frame]:
         """Make, time and tell.
 

@@ -4,7 +4,7 @@ Plain values that can be sent between processes. Knows what a recipe must offer 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from multiprocessing.connection import Connection
@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from pydantic import TypeAdapter
 
 from studio.frame import Frame
+from studio.progress import Progress
 from studio.recorder import Recorder
 from studio.result import Result
 from studio.shared import Layout
@@ -43,7 +44,7 @@ class Startable(Protocol):
         ...
 
     def begin(
-        self, structure: Structure | None = None, progress: Callable[[float, str], None] | None = None, folder: Path | None = None
+        self, structure: Structure | None = None, progress: Progress | None = None, folder: Path | None = None
     ) -> tuple[OpenMMSimulation, Recorder | None, Frame]:
         """The simulation, its recorder and the first frame."""
         ...

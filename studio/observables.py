@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.coarse.contacts import Contacts
 from studio.errors import RegionError
 from studio.hybrid.whole import minimum_image
 from studio.structure import Floats, Integers, Structure
@@ -273,8 +274,60 @@ class RadiusOfGyration(_Observable):
         return float(np.sqrt(max(square, 0.0))) / NM_PER_ANGSTROM
 
 
+class NativeContacts(_Observable):
+    """Q, the fraction of some contacts that are made: near 1 folded, near 0 unfolded (Best 2013, 10.1073/pnas.1311599110).
+
+    Args:
+        pairs: Beads or atoms in contact, counted from 0.
+        distances: Between them in the native structure, nm.
+        name: What it is called.
+    """
+
+    kind: Literal["native_contacts"] = "native_contacts"
+    pairs: tuple[tuple[Index, Index], ...] = Field(min_length=1)
+    distances: tuple[float, ...]
+    name: str = "native contacts, Q"
+
+    @classmethod
+    def of(cls, contacts: Contacts) -> "NativeContacts":
+        """Of the contacts of a native structure.
+
+        Args:
+            contacts: At least one.
+        """
+        return cls(pairs=tuple((int(i), int(j)) for i, j in contacts.pairs), distances=tuple(map(float, contacts.distances)))
+
+    @property
+    def atoms(self) -> tuple[int, ...]:
+        """All that are in a contact."""
+        return tuple(sorted({atom for pair in self.pairs for atom in pair}))
+
+    @property
+    def label(self) -> str:
+        """What it is, for a legend."""
+        return self.name
+
+    @property
+    def unit(self) -> str:
+        """Of the value."""
+        return "fraction"
+
+    @cached_property
+    def _contacts(self) -> Contacts:
+        return Contacts(np.array(self.pairs, dtype=np.int64), np.array(self.distances, dtype=np.float64))
+
+    def __call__(self, positions: Positions, box: Positions | None = None) -> float:
+        """The fraction, 0 to 1.
+
+        Args:
+            positions: (n, 3), nm, molecules whole.
+            box: Not used: molecules are whole.
+        """
+        return float(self._contacts.fraction(positions.astype(np.float64)))
+
+
 Between = Distance | Angle | Dihedral
-Observable = Annotated[Between | RMSD | RadiusOfGyration, Field(discriminator="kind")]
+Observable = Annotated[Between | RMSD | RadiusOfGyration | NativeContacts, Field(discriminator="kind")]
 """Any of them; a field of this type reads and writes their JSON form."""
 
 
@@ -324,6 +377,18 @@ def _length(vector: Floats) -> float:
 def _cross(a: Floats, b: Floats) -> Floats:
     """Cross product of two vectors; `numpy.cross` takes ten times as long for single ones."""
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def shape_of(structure: Structure) -> tuple[RMSD, RadiusOfGyration] | tuple[()]:
+    """By what atoms and beads can be compared: how far the C-alphas are from where they are now, and how far they spread.
+
+    Args:
+        structure: At its start.
+    """
+    alphas = np.array([atom for atom in structure.atoms_of("protein").tolist() if structure.names[atom] == "CA"], dtype=np.int64)
+    if not len(alphas):
+        return ()
+    return RMSD.of(structure, alphas, "C-alpha RMSD to start"), RadiusOfGyration.of(structure, alphas, "C-alpha radius of gyration")
 
 
 def deviation_of(structure: Structure) -> RMSD | None:

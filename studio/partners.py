@@ -4,6 +4,7 @@ Knows molecules and places. Must not know force fields, potentials or energies. 
 bonded to its protein, lies in another frame, or is alone) is refused here, in a sentence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -93,7 +94,7 @@ class Partners:
         """
         whole = self.structure
         near = residues_near(whole, whole.positions[self.ligand], reach) & self._receptor_residues
-        others = [atoms for atoms in self._small if _gap(whole.positions[atoms], whole.positions[self.ligand]) <= reach]
+        others = [atoms for atoms in self._small if gap(whole.positions[atoms], whole.positions[self.ligand]) <= reach]
         capped = cut_residues(whole, near, np.concatenate([self.ligand, *others]))
         bare = replace(capped.structure, box=None, droplet=None, fixed=np.zeros(len(capped.atoms), dtype=np.bool_))
         ligand = np.flatnonzero(np.isin(capped.atoms, self.ligand))
@@ -138,27 +139,58 @@ def partners(structure: Structure, chosen: Integers, *, apart: bool = False) -> 
     return Partners(structure, ligand, receptor, tuple(_remarks(structure, ligand, receptor, apart)))
 
 
-def _molecule(structure: Structure, chosen: Integers) -> Integers:
-    """The molecule that is meant.
+def whole_molecules(structure: Structure, chosen: Integers, why: str) -> list[Integers]:
+    """The molecules that the chosen atoms are, the one with most heavy atoms first.
+
+    Args:
+        structure: The whole.
+        chosen: Atoms of the ligand.
+        why: What is wrong with a part of a molecule, a sentence.
 
     Raises:
-        UnsupportedError: A part of a molecule, or several that are alike.
+        UnsupportedError: They are only a part of one.
     """
     atoms = set(chosen.tolist())
     touched = [piece for piece in structure.molecules if atoms & set(piece.tolist())]
     cut = next((piece for piece in touched if not atoms >= set(piece.tolist())), None)
     if cut is not None:
         raise UnsupportedError(
-            f"The ligand has to be a whole molecule; the atoms chosen are a part of what {structure.residue_of(int(cut[0]))} belongs to. "
-            "A ligand that is bonded to its protein has no interaction energy of its own: choose a ligand that is not."
+            f"The ligand has to be a whole molecule; the atoms chosen are a part of what {structure.residue_of(int(cut[0]))} belongs to. {why}"
         )
-    sizes = [int((structure.numbers[piece] > 1).sum()) for piece in touched]
-    order = np.argsort(sizes, kind="stable")[::-1].tolist()
-    if len(order) > 1 and sizes[order[0]] < MAIN * sizes[order[1]]:
-        counts = ", ".join(str(sizes[index]) for index in order[:8])
+    return sorted(touched, key=lambda piece: -_heavy(structure, piece))
+
+
+def check_one(structure: Structure, molecules: Sequence[Integers]) -> None:
+    """Refuse several molecules of which none is the ligand that is meant: by far the largest.
+
+    Args:
+        structure: The whole.
+        molecules: The largest first.
+
+    Raises:
+        UnsupportedError: They are alike.
+    """
+    sizes = [_heavy(structure, piece) for piece in molecules]
+    if len(sizes) > 1 and sizes[0] < MAIN * sizes[1]:
+        counts = ", ".join(map(str, sizes[:8]))
         raise UnsupportedError(f"Expected one ligand, got {len(sizes)} molecules of {counts} heavy atoms. Choose one, for example by its residue or chain.")
-    pair = len(touched) == 2 and not len(_receptor(structure, np.concatenate(touched)))
-    return np.sort(touched[order[1 if pair else 0]])
+
+
+def _heavy(structure: Structure, atoms: Integers) -> int:
+    return int((structure.numbers[atoms] > 1).sum())
+
+
+def _molecule(structure: Structure, chosen: Integers) -> Integers:
+    """The molecule that is meant: by far the largest, or the guest of a pair that is alone.
+
+    Raises:
+        UnsupportedError: A part of a molecule, or several that are alike.
+    """
+    why = "A ligand that is bonded to its protein has no interaction energy of its own: choose a ligand that is not."
+    molecules = whole_molecules(structure, chosen, why)
+    check_one(structure, molecules)
+    pair = len(molecules) == 2 and not len(_receptor(structure, np.concatenate(molecules)))
+    return np.sort(molecules[1 if pair else 0])
 
 
 def _receptor(structure: Structure, ligand: Integers) -> Integers:
@@ -175,24 +207,29 @@ def _remarks(structure: Structure, ligand: Integers, receptor: Integers, apart: 
         StructureError: The ligand is not beside its partner.
     """
     heavy = structure.numbers > 1
-    gap = _gap(structure.positions[ligand[heavy[ligand]]], structure.positions[receptor[heavy[receptor]]])
-    if gap > FAR and not apart:
+    apart_by = gap(structure.positions[ligand[heavy[ligand]]], structure.positions[receptor[heavy[receptor]]])
+    if apart_by > FAR and not apart:
         raise StructureError(
-            f"The ligand is {10 * gap:.1f} angstrom away from what it should bind to; expected a pose in contact. "
+            f"The ligand is {10 * apart_by:.1f} angstrom away from what it should bind to; expected a pose in contact. "
             "Its file seems to have another frame than that of the protein: take the pose from the same docking or crystal structure."
         )
     notes = []
-    if gap < CLASH:
-        notes.append(f"The ligand overlaps its partner ({10 * gap:.1f} angstrom between heavy atoms): relax the pose before you believe an energy.")
+    if apart_by < CLASH:
+        notes.append(f"The ligand overlaps its partner ({10 * apart_by:.1f} angstrom between heavy atoms): relax the pose before you believe an energy.")
     metals = [atom for atom in receptor.tolist() if structure.residue_of(atom).kind == "ion"]
-    near = [structure.residue_of(atom) for atom in metals if _gap(structure.positions[[atom]], structure.positions[ligand]) < METAL]
+    near = [structure.residue_of(atom) for atom in metals if gap(structure.positions[[atom]], structure.positions[ligand]) < METAL]
     if near:
         notes.append(f"{near[0]} lies beside the ligand: a metal is a charged ball in this force field, and its share of an energy can be wrong by far.")
     return notes
 
 
-def _gap(some: Floats, others: Floats) -> float:
-    """The smallest distance between two sets of points, nm."""
+def gap(some: Floats, others: Floats) -> float:
+    """The smallest distance between two sets of points, nm.
+
+    Args:
+        some: Positions, (n, 3), nm.
+        others: Likewise.
+    """
     from scipy.spatial import cKDTree
 
     return float(cKDTree(others).query(some)[0].min())

@@ -40,6 +40,8 @@ BY_NAME: dict[str, Kind] = {
     "added": "result", "protein": "structure", "measured": "table",
 }  # fmt: skip
 """Settings that mean the same in every recipe."""
+CREW = "crew"
+"""The setting that says who works on it."""
 Path = tuple[str, ...]
 Answer = str | float | int | bool | tuple[str, ...] | dict[str, Any] | None
 
@@ -92,9 +94,9 @@ class Offer:
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """What people are asked for, in the order of the settings; those of the recipe itself come before those inside its settings."""
+        """What people are asked for, in the order of the settings; those of the recipe itself come first, and who works on it last."""
         asked = [_question(path, field) for path, field in _fields(self.recipe, ()) if path != (FIELDS[self.study.subject],)]
-        return tuple(sorted(asked, key=lambda question: len(question.path) > 1))
+        return tuple(sorted(asked, key=lambda question: (len(question.path) > 1, question.path[0] == CREW)))
 
 
 def offers() -> tuple[Offer, ...]:

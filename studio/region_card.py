@@ -94,6 +94,9 @@ class RegionCard:
         return next((ability for ability in self.potentials if ability.card.name == potential), None)
 
 
+NO_ATOMS = "These are beads, one a residue, without atoms that a network could describe. Turn the dial to a level of atoms."
+
+
 def describe(structure: Structure, region: Region, charge: int | None = None, multiplicity: int | None = None) -> RegionCard:
     """The card of a region; what is wrong with it is told in the card.
 
@@ -107,6 +110,8 @@ def describe(structure: Structure, region: Region, charge: int | None = None, mu
         SettingsError: `POTENTIAL_STUDIO_USE` says something unknown.
     """
     told = structure.multiplicity if multiplicity is None else multiplicity
+    if structure.is_beads:
+        return RegionCard(np.zeros(0, dtype=np.int64), {}, charge or 0, told, (), NO_ATOMS, _none_can(NO_ATOMS))
     try:
         atoms = region.select(structure)
     except RegionError as problem:

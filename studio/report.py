@@ -162,6 +162,9 @@ class Heat:
         note: A sentence below.
         edges: Ends of the cells along x from the left, and along y from the top: a map of numbers, drawn square with ticks instead of names.
         cells: What each cell stands for, a row for each of `rows`; in place of `targets`.
+        low_stands_out: Low values have the stronger colours, as the valleys of a free energy should.
+        dots: Small marks (row, column) without names, in cells from the upper left corner, 0.5 for the middle of the first: where copies are.
+        beside: Maps that are drawn at the right, each under its title; those of one unit share one scale.
     """
 
     title: str
@@ -177,6 +180,9 @@ class Heat:
     note: str = ""
     edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     cells: tuple[tuple[Target, ...], ...] = ()
+    low_stands_out: bool = False
+    dots: tuple[tuple[float, float], ...] = ()
+    beside: "tuple[Heat, ...]" = ()
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Result:
         """
         try:
             data = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-            with np.load(folder / ARRAYS, allow_pickle=False) as file:
+            with np.load(io.BytesIO((folder / ARRAYS).read_bytes()), allow_pickle=False) as file:  # a damaged file is closed, too
                 arrays = {name: file[name] for name in file.files}
             failure = Failure(**(data["failure"] | {"atoms": tuple(data["failure"]["atoms"])})) if data["failure"] else None
             return cls(data["recipe"], data["values"], arrays, data["provenance"], tuple(data["notes"]), failure)

@@ -200,8 +200,12 @@ class OpenMMSimulation:
         return float((masses[:, None] * velocities**2).sum() / (3 * len(atoms) * BOLTZMANN))
 
     def set_temperature(self, kelvin: float) -> None:
-        """Change the temperature of the thermostat, K."""
+        """Change the temperature of the thermostat, K, and that of the barostat where there is one."""
+        import openmm
+
         self._context.getIntegrator().setTemperature(kelvin)
+        if openmm.MonteCarloBarostat.Temperature() in self._context.getParameters():
+            self._context.setParameter(openmm.MonteCarloBarostat.Temperature(), kelvin)
 
     def set_friction(self, per_ps: float) -> None:
         """Change the friction of the thermostat, 1/ps."""

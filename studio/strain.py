@@ -5,34 +5,32 @@ found, to the Boltzmann mean of all minima, and to the one that lies nearest to 
 minimisation; must not know where the molecule came from, nor how several potentials are compared.
 """
 
-import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
-from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.conformers import distances, intact, overlay, rotatable, turned, unique_minima
 from studio.errors import SimulationError, StudioError
-from studio.files import write_whole
 from studio.internal import torsion_angles
+from studio.parts import Part, keep, kept
 from studio.potentials.base import BoundPotential, Ensemble, Potential, evaluate_batch
 from studio.potentials.combine import BoundSum
 from studio.potentials.water import BoundInWater, in_water
+from studio.progress import Progress
 from studio.relax import Hold, OnStep, Relaxed, Twist, relax
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.timeseries import around
 from studio.units import BOLTZMANN, KJ_PER_KCAL, Kelvin, Nanometer
 
 Medium = Literal["gas", "water"]
-OnPhase = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
 
+WORDS = ("pose_energy", "restraint", "provenance", "notes")
+"""What of a `Strained` is no array."""
 RUNGS = (0.0, 0.01, 0.02, 0.04, 0.08)
 """Tolerances by which the one that was asked for is approached, nm."""
 
@@ -151,10 +149,8 @@ class Strained:
             StorageError: No space or no permission.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        told = json.dumps({"key": key, "provenance": values.pop("provenance"), "notes": values.pop("notes")})
-        content = io.BytesIO()
-        np.savez(content, allow_pickle=False, told=np.array(told), **values)
-        write_whole(path, content.getvalue())
+        words = {name: values.pop(name) for name in WORDS}
+        keep(path, key, Part(values, words))
 
     @classmethod
     def load(cls, path: Path, key: str) -> "Strained | None":
@@ -164,16 +160,11 @@ class Strained:
             path: The file.
             key: As given to `save`.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                arrays = dict(file)
-            told = json.loads(str(arrays.pop("told")))
-            if told["key"] != key:
-                return None
-            values: dict[str, Any] = {**arrays, "provenance": told["provenance"], "notes": tuple(told["notes"])}
-            return cls(**(values | {name: float(values[name]) for name in ("pose_energy", "restraint")}))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        part = kept(path, key)
+        if part is None:
             return None
+        values: dict[str, Any] = {**part.arrays, **part.words, "notes": tuple(part.words["notes"])}
+        return cls(**values)
 
 
 def strained(
@@ -181,7 +172,7 @@ def strained(
     ligand: Structure,
     shapes: Floats,
     protocol: StrainProtocol,
-    on_phase: OnPhase | None = None,
+    on_phase: Progress | None = None,
     *,
     fragments: Sequence[Fragment] = (),
 ) -> Strained:
@@ -228,7 +219,7 @@ def strained(
 class _Work:
     """The three minimisations of one potential, each telling how far it is."""
 
-    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: StrainProtocol, tell: OnPhase) -> None:
+    def __init__(self, bound: BoundPotential, ligand: Structure, protocol: StrainProtocol, tell: Progress) -> None:
         self._bound, self._ligand, self._protocol, self._tell = bound, ligand, protocol, tell
 
     def pose(self) -> Relaxed:

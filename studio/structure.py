@@ -146,6 +146,11 @@ class Structure:
         return bool((self.numbers == CARBON).all() and not self.bond_orders.any())
 
     @cached_property
+    def is_coarse(self) -> bool:
+        """Beads of any model: one a residue, or backbone beads (BB) with those of side chains."""
+        return self.is_beads or any(self.residue_of(atom).kind == "protein" for atom, name in enumerate(self.names) if name == "BB")
+
+    @cached_property
     def key(self) -> str:
         """Content hash (first 16 hex digits of SHA-256); equal for equal atoms, positions and surroundings, whatever the title."""
         digest = hashlib.sha256()
@@ -176,7 +181,9 @@ class Structure:
         return np.flatnonzero(matching[self.residue_index])
 
     def label(self, atom: int) -> str:
-        """How to name `atom` to a chemist: `C7 of LIG A1 (atom 7)`."""
+        """How to name `atom` to a chemist: `C7 of LIG A1 (atom 7)`; `bead of GLY A3 (3)` where it is none."""
+        if self.is_beads:
+            return f"bead of {self.residue_of(atom)} ({atom + 1})"
         return f"{self.names[atom]} of {self.residue_of(atom)} (atom {atom + 1})"
 
     def with_positions(self, positions: Floats) -> "Structure":

@@ -23,6 +23,7 @@ from studio.frame import Frame
 from studio.recipes.base import Recipe, Resumable, Runnable
 from studio.result import Result
 from studio.run import ending_of
+from studio.so_far import forget
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 StudyState = Literal["waiting", "running", "done", "stopped", "failed", "lost"]
 NICENESS = 10
 """A study waits for the page, its server and the run that somebody watches."""
+FRAME_SECONDS = 0.1
+"""Least wall time between two frames that are shown."""
+MOST_ATOMS = 4000
+"""Larger frames would fill the line, and hold up the work where nobody takes them out."""
 STOP_PATIENCE = 15.0
 """Wall time that a recipe has to stop by itself, s; then its process is ended, and the part that it was at is lost."""
 STOPPED = "Stopped. What is finished is kept: go on at any time."
@@ -75,6 +80,7 @@ class Inquiry:
         self.recipe, self.folder = recipe, folder
         self.ended = False
         self._standing = Standing("running", "Starting")
+        self._frame: Frame | None = None
         self._stop_by = float("inf")
         self._hearing = Lock()
         context = multiprocessing.get_context("spawn")
@@ -91,6 +97,12 @@ class Inquiry:
         """How it is now."""
         self._hear()
         return self._standing
+
+    @property
+    def frame(self) -> Frame | None:
+        """The newest frame that the recipe has shown."""
+        self._hear()
+        return self._frame
 
     @property
     def pid(self) -> int | None:
@@ -173,7 +185,11 @@ class Inquiry:
             self._process.kill()
             self._finish(Standing("stopped", STOPPED, self._standing.fraction))
 
-    def _take(self, news: Standing) -> None:
+    def _take(self, news: Standing | Frame) -> None:
+        if isinstance(news, Frame):
+            self._frame = news
+            self._tell("seen")
+            return
         if self._stop_by < float("inf") and not news.over:
             news = Standing("running", "Stopping", news.fraction)
         self._standing = news
@@ -236,11 +252,12 @@ def _answered(recipe: Recipe, folder: Path, teller: "_Teller") -> Standing:
             result.keep(folder)
         return Standing("stopped", STOPPED, teller.fraction)
     result.keep(folder)
+    forget(folder)
     return Standing("failed", result.failure.message, teller.fraction) if result.failure else Standing("done", "Done", 1.0)
 
 
 class _Teller:
-    """Says how far it is, the next word only when the last was heard: who does not listen holds nothing up.
+    """Says how far it is and shows frames, the next only when the last was heard: who does not listen holds nothing up.
 
     Args:
         line: To the handle.
@@ -248,7 +265,9 @@ class _Teller:
 
     def __init__(self, line: Connection) -> None:
         self._line = line
-        self._heard = True
+        self._heard = self._seen = True
+        self._shown: Frame | None = None
+        self._next_frame = 0.0
         self.fraction, self.stopped = 0.0, False
 
     def tell(self, fraction: float, sentence: str) -> None:
@@ -264,9 +283,16 @@ class _Teller:
             self._heard = False
             self._send(Standing("running", sentence, self.fraction))
 
-    def look(self, _frame: Frame) -> bool:
-        """Whether to go on."""
+    def look(self, frame: Frame) -> bool:
+        """Show a frame; whether to go on.
+
+        Args:
+            frame: The same one again is not shown again.
+        """
         self._listen()
+        if self._seen and frame is not self._shown and monotonic() >= self._next_frame and len(frame.positions) <= MOST_ATOMS:
+            self._seen, self._shown, self._next_frame = False, frame, monotonic() + FRAME_SECONDS
+            self._send(frame)
         return not self.stopped
 
     def end(self, standing: Standing) -> None:
@@ -277,13 +303,13 @@ class _Teller:
     def _listen(self) -> None:
         try:
             while self._line.poll():
-                if self._line.recv() == "stop":
-                    self.stopped = True
-                else:
-                    self._heard = True
+                word = self._line.recv()
+                self.stopped |= word == "stop"
+                self._heard |= word == "more"
+                self._seen |= word == "seen"
         except (EOFError, OSError):  # nobody is there any more
             self.stopped = True
 
-    def _send(self, standing: Standing) -> None:
+    def _send(self, news: Standing | Frame) -> None:
         with contextlib.suppress(OSError):
-            self._line.send(standing)
+            self._line.send(news)

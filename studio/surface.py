@@ -20,6 +20,8 @@ KNOWN = 1e-3
 CIRCLE = np.linspace(-180.0, 180.0, BINS + 1)
 """Edges of the bins of a torsion, degrees."""
 PHI_PSI = ("φ (°)", "ψ (°)")
+SLOWEST = ("slowest coordinate", "second slowest")
+"""Axes."""
 FEWEST_BLOCKS = 8
 """Fewer independent pieces say too little about their own scatter."""
 OFTEN = 0.95
@@ -236,7 +238,7 @@ class Basin:
     Args:
         name: What people call it.
         share: Of the frames.
-        share_error: Its standard error; none where the run is too short to tell.
+        share_error: Its standard error; none where the run is too short to tell, or never left the basin.
         free_energy: Above the basin that all are compared with, kcal/mol; none where it was never seen.
         error: Standard error; none where the basin was seen too rarely to tell.
     """
@@ -302,4 +304,4 @@ def _state(name: str, shares: Floats, drawn: Floats, scale: float) -> Basin:
     there = drawn[(drawn > 0).all(axis=1)]
     known = energy is not None and len(there) > OFTEN * len(drawn)
     error = float((scale * np.log(there[:, 1] / there[:, 0])).std()) if known else None
-    return Basin(name, float(shares[0]), float(drawn[:, 0].std()) if len(drawn) else None, energy, error)
+    return Basin(name, float(shares[0]), float(drawn[:, 0].std()) if len(drawn) and shares[0] < 1.0 else None, energy, error)

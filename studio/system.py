@@ -4,7 +4,6 @@ The settings are data (JSON in, JSON out); `prepare` reads or embeds, solvates a
 system, and both remember their results on disk. Knows files and force fields; must not know potentials or simulations.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from studio import cache
 from studio.errors import PluginError, StructureError, UnsupportedError
 from studio.forcefield import ForceField, ImplicitModel, MMSystem, parametrise
 from studio.io.repairs import Note, Repairs
+from studio.progress import Progress
 from studio.sources import FromChains, FromExample, FromFile, FromSequence, FromSmiles, FromTarget, Source
 from studio.structure import Structure
 from studio.units import Nanometer
@@ -41,7 +41,6 @@ __all__ = [
     "relaxed",
 ]
 
-Progress = Callable[[float, str], None]
 """Is told how much is done (0 to 1) and what is going on, as a sentence."""
 
 RELAX_ITERATIONS = 200
@@ -237,8 +236,8 @@ class System(_Settings):
             UnsupportedError: The force field does not know the molecule.
         """
         structure = structure or self.prepare(progress)
-        if structure.is_beads:
-            raise UnsupportedError("These are beads, one a residue, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
+        if structure.is_coarse:
+            raise UnsupportedError("These are beads, and a force field needs atoms. Choose a level of beads, or open the protein itself.")
         tell = progress or _nobody
         key = cache.key_of("system", cache.content_of(structure), self.forcefield.model_dump_json(), self.implicit)
         known = cache.load_system(key, structure)
@@ -313,6 +312,11 @@ EXAMPLES: dict[str, Example] = {
         "A helix of ten alanines",
         "A peptide built from its sequence: the helix holds by its hydrogen bonds, or does it?",
         System(source=FromSequence(sequence="AAAAAAAAAA", shape="helix")),
+    ),
+    "histatin-5": Example(
+        "Histatin-5, a disordered chain",
+        "24 residues of saliva (UniProt P15516, residues 20-43) that never fold, as beads by CALVADOS; by SAXS its radius of gyration is 13.8 \u00c5.",
+        System(source=FromChains(sequences=("DSHAKRHHGYKRKFHEKHHSHRGY",))),
     ),
     "host-guest": Example(
         "A guest in its host",

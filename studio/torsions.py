@@ -20,8 +20,9 @@ from studio.internal import internals, torsion_angles
 from studio.parts import Part, keep, kept
 from studio.potentials.base import BoundPotential, Potential
 from studio.potentials.water import in_water
+from studio.progress import Progress
 from studio.relax import OnStep, Relaxed, Twist, relax
-from studio.strain import Medium, OnPhase
+from studio.strain import Medium
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.timeseries import around
 from studio.units import Kelvin
@@ -117,7 +118,7 @@ class Scanned:
         return cls(a["torsions"], a["angles"], a["energies"], a["places"], int(words["evaluations"]), dict(words["provenance"]), tuple(words["notes"]))
 
 
-def scanned(potential: Potential, molecule: Structure, torsions: Integers, protocol: ScanProtocol, on_phase: OnPhase | None = None) -> Scanned:
+def scanned(potential: Potential, molecule: Structure, torsions: Integers, protocol: ScanProtocol, on_phase: Progress | None = None) -> Scanned:
     """Scan one torsion, or two at once.
 
     Args:
@@ -230,7 +231,7 @@ class _Grid:
 class _Work:
     """The minimisations of one scan, each telling how far it is."""
 
-    def __init__(self, bound: BoundPotential, grid: _Grid, protocol: ScanProtocol, tell: OnPhase) -> None:
+    def __init__(self, bound: BoundPotential, grid: _Grid, protocol: ScanProtocol, tell: Progress) -> None:
         self._bound, self._grid, self._protocol, self._tell = bound, grid, protocol, tell
         self.evaluations = 0
 

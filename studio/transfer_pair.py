@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.errors import StructureError, UnsupportedError
-from studio.hybrid.view import Progress
+from studio.progress import Progress
 from studio.structure import Floats, Integers, Residue, Structure
 from studio.superpose import matched
 from studio.system import Source, System, relaxed

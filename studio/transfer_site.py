@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from studio.errors import RegionError, StructureError, UnsupportedError
+from studio.partners import whole_molecules
 from studio.structure import Integers, Structure
 from studio.transfer import Axis, Site
 
@@ -34,14 +35,7 @@ def chosen_ligand(whole: Structure, atoms: Integers) -> tuple[Integers, list[str
     """
     if whole.droplet is not None or whole.fixed.any():
         raise UnsupportedError("A ligand cannot be moved out of a droplet or away from frozen atoms. Choose a box of water or continuum water around the host.")
-    chosen = set(atoms.tolist())
-    touched = [piece for piece in whole.molecules if chosen & set(piece.tolist())]
-    cut = next((piece for piece in touched if not chosen >= set(piece.tolist())), None)
-    if cut is not None:
-        raise UnsupportedError(
-            f"The ligand has to be a whole molecule; what was chosen is a part of {whole.residue_of(int(cut[0]))} and what it is bonded to. "
-            "A covalent ligand cannot be moved out of its site."
-        )
+    touched = whole_molecules(whole, atoms, "A covalent ligand cannot be moved out of its site.")
     dry = [piece for piece in whole.molecules if whole.residue_of(int(piece[0])).kind not in ("water", "ion")]
     if len(dry) < 2:
         raise RegionError("There is nothing to bind to: expected a host and a ligand, got one molecule. Open a complex, or the example host-guest.")

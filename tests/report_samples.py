@@ -95,6 +95,17 @@ def ranking(aspirin: Structure) -> Bars:
     )
 
 
+def surface(aspirin: Structure) -> Heat:
+    """A map of numbers with empty bins, whose bins show frames."""
+    middles = np.arange(-171.0, 180.0, 18.0)
+    phi, psi = np.meshgrid(middles, middles[::-1])
+    energies = 3.0 - 2.0 * np.cos(np.radians(phi + 70.0)) - np.cos(np.radians(psi - 140.0))
+    values = tuple(tuple(float(value) if value < 4.5 else None for value in row) for row in energies)
+    cells = tuple(tuple(Target(atoms=(k % 21,)) if value is not None else Target() for k, value in enumerate(row)) for row in values)
+    names, edges = tuple(f"{middle:g}" for middle in middles), tuple(np.linspace(-180.0, 180.0, 21).tolist())
+    return Heat("Map", "kcal/mol", "φ (°)", "ψ (°)", names, names[::-1], values, edges=(edges, edges[::-1]), cells=cells, low_stands_out=True)
+
+
 def sample() -> Report:
     aspirin = molecule()
     turned = [
@@ -107,6 +118,6 @@ def sample() -> Report:
         Painted("strain by SO3LR, kcal/mol", tuple(heavy), tuple(float(k % 5) for k in range(len(heavy)))),
         Painted("difference to MM, kcal/mol", tuple((k,) for k in range(13)), tuple(k / 6 - 1 for k in range(13)), True),
     )  # fmt: skip
-    charts = tuple(make(aspirin) for make in (strains, methods, profile, contacts, experiment, ranking))
+    charts = tuple(make(aspirin) for make in (strains, methods, profile, contacts, experiment, ranking, surface))
     warnings = ("The pose was computed from the drawing: its strain says something about that method only.", "GFN2-xTB did not converge for two of 20 shapes.")
     return Report("Aspirin is strained by 2.0 \u00b1 0.8 kcal/mol (mean and spread of 3 methods).", charts, aspirin, shapes, painted, warnings)

@@ -1,6 +1,7 @@
 """Small studies for tests of what starts, shows and keeps them: one that counts, one that breaks, one that measures strain."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 from typing import Annotated, ClassVar, Literal
@@ -13,11 +14,12 @@ from studio.files import write_whole
 from studio.frame import Frame
 from studio.io import store
 from studio.recipes.base import Recipe, Study
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import Records, Series
 from studio.recorder import STRUCTURE
 from studio.region import AnyRegion, Focus
-from studio.report import Bars, Group, Painted, Report, Shape, Table, Target
+from studio.report import Bars, Group, Heat, Painted, Report, Shape, Table, Target
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.strain import StrainProtocol
 from studio.system import System
 
@@ -79,6 +81,44 @@ class Counting(Recipe):
         return Report(f"There are {len(names)} parts.", (bars, table), molecule, shapes, (painted,), result.notes)
 
 
+class Growing(Counting):
+    """Tells what it has on the way, and its molecule moves."""
+
+    study: ClassVar[Study | None] = Study("Grow", "Counts aloud.", "system")
+
+    kind: Literal["growing"] = "growing"
+
+    def run(self, structure=None, on_frame=None, progress=None, folder=None):
+        molecule, told, done = structure or self.system.prepare(), SoFar(folder, self.to_json()), 0
+        if folder:
+            store.save(molecule, folder / STRUCTURE)
+
+        def result():
+            return Result(json.loads(self.to_json()), {"parts": float(done)}, {"squares": np.arange(done) ** 2.0}, versions())
+
+        for number in range(self.parts):
+            frame = Frame(number, 0.0, (molecule.positions + 0.01 * number).astype(np.float32))
+            if on_frame and on_frame(frame) is False:
+                return Result(json.loads(self.to_json()), failure=Failure.from_error(StoppedError(f"Stopped after {done} parts.")))
+            sleep(self.tempo.seconds)
+            done += 1
+            told.tell_now(result)
+            if progress:
+                progress(done / self.parts, f"Counting {done} of {self.parts}")
+        return result()
+
+    def report(self, result, molecule=None):
+        told, count = super().report(result, molecule), len(result.arrays["squares"])
+        bars, table = told.charts
+        names = tuple(map(str, range(20)))
+        value = tuple(tuple(float((i - j) ** 2 + count) for i in range(20)) for j in range(20))
+        one, other = (
+            Heat(title, "kcal/mol", "phi", "psi", names, names, value, dots=dots) for title, dots in (("beads", ((0.5, count + 0.5),)), ("atoms", ()))
+        )
+        long = replace(table, rows=tuple((f"row {k}", float(k * count)) for k in range(60)), targets=())
+        return replace(told, shapes=(), charts=(bars, long, replace(one, beside=(other,))))
+
+
 class Broken(Recipe):
     """Raises what nobody foresaw."""
 
@@ -129,5 +169,5 @@ class Looking(Recipe):
         return Result(json.loads(self.to_json()), {"files": float(len(list(Path(self.recording).iterdir())))})
 
 
-ALL = {each.model_fields["kind"].default: f"tests.study_recipes:{each.__name__}" for each in (Counting, Broken, Deaf, Several, Looking)}
+ALL = {each.model_fields["kind"].default: f"tests.study_recipes:{each.__name__}" for each in (Counting, Growing, Broken, Deaf, Several, Looking)}
 """Entry points."""

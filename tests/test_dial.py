@@ -40,7 +40,7 @@ def rows(dial):
 
 
 def test_each_level_says_its_size_and_what_it_cannot_do_here(dial, pocket):
-    assert list(rows(dial)) == ["nnp", "nnp/mm", "mm", "mm-implicit", "go-ca", "calvados2"]
+    assert list(rows(dial)) == ["nnp", "nnp/mm", "mm", "mm-implicit", "martini3", "go-ca", "calvados2"]
     assert rows(dial)["nnp"]["particles"] == str(len(pocket.atoms_of("ligand")))
     assert rows(dial)["mm"]["particles"].replace("\u2009", "") == str(len(pocket))
     assert "left out" in rows(dial)["nnp"]["hint"]

@@ -26,7 +26,7 @@ from studio.recipes.endpoint import EndPoint, EndPointPose
 from studio.recipes.interaction import Interaction
 from studio.recipes.interaction_run import InteractionRun
 from studio.recipes.ligands import TRADE, measure
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import Records, Series
 from studio.recorder import STRUCTURE
 from studio.report import Curves, Heat, Scatter, Table
 from studio.result import Result

@@ -13,7 +13,7 @@ from studio.recipes.against_experiment import AgainstExperiment
 from studio.recipes.base import load_recipe
 from studio.recipes.experiment_report import ATOMS, NULL, OURS
 from studio.recipes.predictions import predictions
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import Records, Series
 from studio.report import Bars, Scatter
 from studio.result import Result
 from studio.structure import Structure

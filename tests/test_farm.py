@@ -16,13 +16,15 @@ import pytest
 from pydantic import ValidationError
 
 from studio.errors import SettingsError, StorageError, WorkerError
-from studio.hybrid.view import Progress
 from studio.io import store
-from studio.recipes import ligands, strain_series
+from studio.progress import Progress
+from studio.recipes import ligands
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew, beside, hired
 from studio.recipes.farm import NOBODY, Harvest, Trade, spread
-from studio.recipes.strain_series import LIGANDS, ROW, TRADE, Records, Row, StrainSeries, Task, keep, kept, lost
+from studio.recipes.ligands import KEY, LIGANDS, TRADE, Done, Task, keep, kept, lost
+from studio.recipes.series import Records
+from studio.recipes.strain_series import StrainSeries
 from studio.recorder import STRUCTURE
 from studio.result import Result
 from studio.strain import StrainProtocol
@@ -44,7 +46,7 @@ def with_crew(series: StrainSeries, workers: int = 2, cluster: str = "") -> Stra
     return series.model_copy(update={"crew": Crew(workers=workers, cluster=cluster)})
 
 
-def trade(measure: Callable[[Task, OnFrame | None, Progress | None], Row | None]) -> Trade[Task, Row]:
+def trade(measure: Callable[[Task, OnFrame | None, Progress | None], Done | None]) -> Trade[Task, Done]:
     return Trade(measure, kept, keep, lost)
 
 
@@ -86,7 +88,7 @@ def test_two_workers_give_the_same_numbers_also_from_a_daemon_process(series: St
     assert all(kept(task) is not None for task in moved.tasks(tmp_path / "out"))
 
 
-def die_once(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
+def die_once(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Done | None:
     """The second ligand's first worker dies; the third one's always do."""
     mark = Path(task.folder.parent.parent) / "died"
     if task.index == 2 or (task.index == 1 and not mark.exists()):
@@ -95,7 +97,7 @@ def die_once(task: Task, on_frame: OnFrame | None = None, progress: Progress | N
         os.kill(os.getpid(), signal.SIGKILL)
     if task.index == 0:
         raise ZeroDivisionError("a fault of ours")
-    return Row(task.index, task.name, {"strain_kcal_mol": 1.0})
+    return Done(task, Result({}, {"strain_kcal_mol": 1.0}))
 
 
 def test_a_worker_that_dies_costs_no_ligand_but_the_one_that_kills_it(series: StrainSeries, tmp_path: Path) -> None:
@@ -104,18 +106,18 @@ def test_a_worker_that_dies_costs_no_ligand_but_the_one_that_kills_it(series: St
 
     harvest = Harvest()
     with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):  # what dask remembers of its workers changes all the time
-        rows = sorted(spread(trade(die_once), series.tasks(tmp_path), Crew(workers=2), harvest=harvest), key=lambda row: row.index)
+        rows = sorted(spread(trade(die_once), series.tasks(tmp_path), Crew(workers=2), harvest=harvest), key=lambda row: row.task.index)
     assert "unexpected ZeroDivisionError: a fault of ours" in rows[0].failure
-    assert rows[1].values == {"strain_kcal_mol": 1.0}
+    assert rows[1].result.values == {"strain_kcal_mol": 1.0}
     assert "3 workers died while they worked on this ligand" in rows[2].failure
     assert "4 workers were lost on the way" in harvest.notes[0]
     assert not harvest.stopped
-    assert not (tmp_path / LIGANDS / "0002" / ROW).exists()  # so that it is tried again
+    assert not (tmp_path / LIGANDS / "0002" / KEY).exists()  # so that it is tried again
 
 
-def wait_to_be_stopped(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
+def wait_to_be_stopped(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Done | None:
     if task.index == 0:
-        return Row(0, task.name, {"strain_kcal_mol": 1.0})
+        return Done(task, Result({}, {"strain_kcal_mol": 1.0}))
     progress(0.5, "Listening.")
     while on_frame(NOBODY) is not False:
         time.sleep(0.05)
@@ -133,7 +135,7 @@ def test_all_workers_stop_when_the_user_says_so(series: StrainSeries, tmp_path: 
         )
     )  # fmt: skip
     assert harvest.stopped
-    assert [row.index for row in rows] == [0]
+    assert [row.task.index for row in rows] == [0]
     assert (tmp_path / "heard").exists()
 
 
@@ -160,7 +162,7 @@ def test_workers_that_do_not_see_our_disk_are_sent_the_file_and_send_back_what_t
     assert ligands.kept(tasks[0]).result.values == done[0].result.values
 
 
-def tell_path(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Row | None:
+def tell_path(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Done | None:
     return lost(task, task.recipe.system.source.path)
 
 
@@ -199,4 +201,4 @@ def test_who_does_not_answer_is_a_sentence(series: StrainSeries, monkeypatch: py
 def test_the_recipe_says_who_works(series: StrainSeries) -> None:
     assert json.loads(with_crew(series).to_json())["crew"] == {"workers": 2, "cluster": ""}
     assert series.tasks()[0].key == with_crew(series).tasks()[0].key
-    assert strain_series.StrainSeries.model_validate_json(series.to_json()) == series
+    assert StrainSeries.model_validate_json(series.to_json()) == series

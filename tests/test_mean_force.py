@@ -13,6 +13,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import openmm
+import psutil
 import pytest
 
 from studio.coarse.chain import torsion_of
@@ -31,6 +32,7 @@ from studio.units import BOLTZMANN
 DIPEPTIDE = System(source=FromExample(name="alanine-dipeptide"), surroundings=Implicit())
 MM = View(resolution="mm")
 FEW = Sampling(configurations=6, spacing_ps=0.05, settle_ps=0.02, average_ps=0.04)
+SLOW = FEW.model_copy(update={"average_ps": 0.2, "workers": 2})
 
 
 def nothing() -> None:
@@ -295,12 +297,12 @@ KILLED = """
 import sys
 from pathlib import Path
 import numpy as np
-from tests.test_mean_force import DIPEPTIDE, MM, FEW, backbone_of
+from tests.test_mean_force import DIPEPTIDE, MM, SLOW, backbone_of
 from studio.coarse.mean_force import mean_forces
 if __name__ == "__main__":
     structure, mapping = backbone_of()
     atoms = np.load(sys.argv[1])
-    for index, _ in mean_forces(DIPEPTIDE, MM, structure, mapping, FEW, atoms=atoms, bead_map=mapping.matrix, folder=Path(sys.argv[2])):
+    for index, _ in mean_forces(DIPEPTIDE, MM, structure, mapping, SLOW, atoms=atoms, bead_map=mapping.matrix, folder=Path(sys.argv[2])):
         print(index, flush=True)
 """
 
@@ -314,18 +316,20 @@ def backbone_of() -> tuple[Structure, Mapping]:
 def test_killed_labelling_goes_on_where_it_was(peptide: Structure, backbone: Mapping, sampled: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     np.save(tmp_path / "atoms.npy", sampled[0])
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "atoms.npy"), str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    until = monotonic() + 60.0
+    until = monotonic() + 120.0
     while not (tmp_path / "mean-forces.npz").exists() and monotonic() < until:
         sleep(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     said = [int(line) for line in process.communicate()[0].split()]
     with np.load(tmp_path / "mean-forces.npz", allow_pickle=False) as file:
         before = {int(index): force for index, force in zip(file["index"], file["forces"], strict=True)}
     assert 0 < len(before) <= len(said) < len(sampled[0]), "it was killed on the way"
     assert set(before) <= set(said)
-    after = dict(mean_forces(DIPEPTIDE, MM, peptide, backbone, FEW, atoms=sampled[0], bead_map=backbone.matrix, folder=tmp_path))
-    assert sorted(after) == list(range(len(sampled[0])))
-    assert all(np.array_equal(after[index].forces, force) for index, force in before.items()), "what was measured was not measured again"
+    assert not psutil.wait_procs(workers, timeout=20.0)[1], "its workers notice and end"
+    again = dict(mean_forces(DIPEPTIDE, MM, peptide, backbone, SLOW, atoms=sampled[0], bead_map=backbone.matrix, folder=tmp_path))
+    assert sorted(again) == list(range(len(sampled[0])))
+    assert all(np.array_equal(again[index].forces, force) for index, force in before.items()), "what was measured was not measured again"
 
 
 def test_configurations_go_on_where_they_were(peptide: Structure, backbone: Mapping, tmp_path: Path) -> None:

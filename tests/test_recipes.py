@@ -14,8 +14,8 @@ from studio.potentials.catalogue import ready_cards
 from studio.recipes.base import load_recipe
 from studio.recipes.dynamics import Dynamics
 from studio.recipes.minimise import Minimise
+from studio.recipes.series import Records
 from studio.recipes.single_point import SinglePoint
-from studio.recipes.strain_series import Records
 from studio.recorder import CHECKPOINT, ENERGIES
 from studio.region import Near, ResidueIs
 from studio.settings import validated

@@ -7,8 +7,9 @@ import pytest
 
 from studio.io import store
 from studio.io.targets import target
+from studio.recipes.series import Records, Series
 from studio.recipes.strain import Strain
-from studio.recipes.strain_series import Records, Series, StrainSeries
+from studio.recipes.strain_series import StrainSeries
 from studio.recorder import STRUCTURE
 from studio.report import Bars, Report, Table
 from studio.result import Result

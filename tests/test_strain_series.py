@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studio.recipes import strain_series
 from studio.recipes.base import load_recipe
-from studio.recipes.strain_series import LIGANDS, ROW, TABLE, Records, Series, StrainSeries, measure
+from studio.recipes.ligands import KEY, LIGANDS, kept, measure
+from studio.recipes.series import Records, Series
+from studio.recipes.strain import Strain
+from studio.recipes.strain_series import TABLE, StrainSeries
+from studio.result import ARRAYS, PROVENANCE
 from studio.strain import StrainProtocol
 from studio.structure import Structure
 from tests.molecule_files import sdf
@@ -66,8 +69,8 @@ def test_broken_off_and_resumed_gives_the_same_numbers(file: Path, tmp_path: Pat
     assert first.values["ligands"] == 2.0  # the silane is refused before there is anything to look at
     assert "Stopped after 2 of 3" in first.notes[-1]
     asked: list[str] = []
-    real = strain_series.Strain.run
-    monkeypatch.setattr(strain_series.Strain, "run", lambda self, *args, **kwargs: asked.append(self.system.source.index) or real(self, *args, **kwargs))
+    real = Strain.run
+    monkeypatch.setattr(Strain, "run", lambda self, *args, **kwargs: asked.append(self.system.source.index) or real(self, *args, **kwargs))
     second = recipe.run(folder=tmp_path / "out")
     assert asked == [2]
     assert second.values == whole.values
@@ -77,22 +80,27 @@ def test_broken_off_and_resumed_gives_the_same_numbers(file: Path, tmp_path: Pat
     assert asked == [2, 0, 1, 2]
 
 
-def test_a_damaged_row_is_done_again(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [KEY, PROVENANCE, ARRAYS])
+def test_what_is_damaged_is_done_again(file: Path, tmp_path: Path, name: str) -> None:
     recipe = StrainSeries(source=Records(path=str(file)), potentials=("mm",), protocol=QUICK)
     task = recipe.tasks(tmp_path)[0]
     before = measure(task)
-    path = tmp_path / LIGANDS / "0000" / ROW
-    path.write_text(path.read_text()[:50])
-    assert measure(task) == before
-    assert json.loads(path.read_text())["row"]["name"] == "propanol"
+    path = tmp_path / LIGANDS / "0000" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    assert kept(task) is None
+    assert measure(task).result.values == before.result.values
+    assert len(path.read_bytes()) == len(whole)
+    assert kept(task).result.values == before.result.values
 
 
 def test_a_task_can_be_sent_to_another_process(file: Path) -> None:
     task = StrainSeries(source=Records(path=str(file)), potentials=("mm",), protocol=QUICK).tasks()[0]
     sent_measure, sent_task = pickle.loads(pickle.dumps((measure, task)))
-    row = sent_measure(sent_task)
-    assert pickle.loads(pickle.dumps(row)) == row
-    assert row.values["mm_strain_kcal_mol"] >= 0.0
+    done = sent_measure(sent_task)
+    back = pickle.loads(pickle.dumps(done))
+    assert (back.task, back.result.values) == (done.task, done.result.values)
+    assert done.value("mm_strain_kcal_mol") >= 0.0
 
 
 def test_ligands_of_a_target_bring_their_affinities() -> None:

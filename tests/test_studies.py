@@ -268,6 +268,35 @@ def test_the_studies_of_others_are_not_gone_on_with(tmp_path):
         asyncio.run(bench.studies.resume(entry.id))
 
 
+def test_a_study_at_work_is_seen_growing_and_ends_as_its_result(bench):
+    async def act():
+        await bench.open()
+        bench.studies.ask("growing")
+        bench.studies.answer("parts", 40)
+        bench.studies.answer("tempo.seconds", 0.1)
+        number = await bench.studies.start()
+        await bench.until(lambda: any("watch" in row["acts"] for row in bench.studies.pane.jobs))
+        bench.studies.open(number)
+        await bench.settle()
+        reporting, shown = bench.reporting, bench.reporting.pane
+        assert shown.report["mark"] == "so far"
+        assert not bench.desk.alert.sentence  # it is seen: nobody has to be told that it is at work
+        serial, count, scene = shown.report["serial"], reporting.report.headline, bench.desk.viewer.pane.scene["serial"]
+        reporting.choose(0, [0])
+        reporting.paint(-1)
+        await bench.until(lambda: reporting.refresh() or reporting.report.headline != count)
+        assert shown.report["serial"] == serial
+        assert shown.side["chosen"]["words"] == "part 0"
+        assert shown.side["paint"] == -1
+        assert bench.desk.viewer.pane.scene["serial"] == scene  # the molecule is not drawn anew
+        assert reporting._frame is not None
+        await bench.until(lambda: reporting.refresh() or shown.report["mark"] == "")
+        assert reporting.report.headline == "There are 40 parts."
+        assert "is done" not in bench.desk.alert.sentence
+
+    asyncio.run(act())
+
+
 # -- the report ----------------------------------------------------------------------------------------------------------
 
 
@@ -320,12 +349,14 @@ def test_charts_reach_the_page_as_plain_data_without_what_is_no_number():
     report = sample()
     data = plain(report)
     json.dumps(data, allow_nan=False)
-    assert [chart["type"] for chart in data["charts"]] == ["Bars", "Table", "Curves", "Heat", "Scatter", "Bars"]
+    assert [chart["type"] for chart in data["charts"]] == ["Bars", "Table", "Curves", "Heat", "Scatter", "Bars", "Heat"]
     assert data["charts"][0]["targets"] == [True] * 5
     assert data["charts"][4]["series"][0][1][0]["targeted"] is True
     assert data["charts"][1]["rows"][2][2] is None
     assert target_of(report.charts[2], [2, 3]).atoms == (3,)
     assert target_of(report.charts[2], [0, 0]).atoms == ()
+    assert target_of(report.charts[6], [0, 3]).atoms == (3,)  # a bin of a map
+    assert data["charts"][6]["cells"][0][3] is True
     assert plain(Report("Nothing", (report.charts[0],)))["charts"][0]["axis"] == "strain, kcal/mol"
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from studio.coarse.gates import FES, JS, Verdict, judge
 from studio.coarse.mapping import map_protein
 from studio.coarse.shape import bead_contacts, bond_lengths, mirror_share, mirrored, radius_of_gyration, rmsd, turns
-from studio.errors import SettingsError
-from studio.observables import Dihedral, RadiusOfGyration
+from studio.errors import RegionError, SettingsError
+from studio.observables import Dihedral, NativeContacts, Observable, RadiusOfGyration
 from studio.structure import Residue, Structure
 from studio.superpose import superposition
 from studio.surface import RAMACHANDRAN, basins, fes_error, fes_floor, free_energies, jensen_shannon, js_floor, populations, thermal, torsion_surface
@@ -204,6 +205,20 @@ def test_share_of_mirror_images_among_backbone_beads(dipeptide: Structure, refer
         assert mirror_share(turn.surface(reference), turn.surface(frames)) == pytest.approx(share, abs=0.01)
     both = np.concatenate([reference, reference * flip])
     assert mirror_share(turn.surface(both), turn.surface(other)) is None
+
+
+def test_contacts_and_size_of_beads_are_watched_while_they_move() -> None:
+    """Q is near 1 at the start and falls when the helix is stretched, also after a way through JSON."""
+    native = helix()
+    size, contacts = RadiusOfGyration.of(native, np.arange(len(native))), NativeContacts.of(bead_contacts(native, np.asarray(native.positions)))
+    again = TypeAdapter(Observable).validate_json(contacts.model_dump_json())
+    again.check(native)
+    frames = folding(native, np.array([True, False]), 0)
+    assert again(frames[0]) > 0.9
+    assert again(frames[1]) < 0.1
+    assert size(frames[1]) > size(frames[0])
+    with pytest.raises(RegionError, match="has 5 atoms"):
+        contacts.check(native.take(np.arange(5)))
 
 
 # -- gates

@@ -5,6 +5,7 @@ It takes over the 3D view and the plots of a desk while runs are compared. Knows
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -12,7 +13,7 @@ from studio.compare import Account
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, UnsupportedError, WorkerError
 from studio.frame import Frame
-from studio.observables import Between, Observable, deviation_of
+from studio.observables import Between, Observable, deviation_of, shape_of
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
@@ -27,6 +28,8 @@ from widgets.viewer import MOST_CELLS, Viewer
 
 PACE = 3.0
 """Picoseconds of a recording per second of wall time, at first."""
+MIXED = "thousand steps"
+"""What the axis counts where clocks differ: time of beads is never that of atoms."""
 LONGEST_STALL = 0.5
 """Wall time that one tick makes up for, s."""
 
@@ -49,12 +52,14 @@ class Board:
         following: Live runs show their newest frame; otherwise all show what was recorded.
         time: The moment that is shown, ps; while following, what all live runs have reached.
         pace: Picoseconds of a recording per second of wall time.
+        by_steps: Atoms and beads are compared, which share no time: moments, ends and pace are in thousands of steps.
     """
 
     def __init__(self, store: Store, viewer: Viewer, plots: Plots, launch: Launch, start: Start) -> None:
         self.store, self.viewer, self.plots = store, viewer, plots
         self._launch, self._start = launch, start
         self.columns: tuple[Column, ...] = ()
+        self.by_steps = False
         self.playing, self.following, self.time, self.pace = False, False, 0.0, PACE
         self._cells: tuple[Column, ...] = ()
         self._overlays: dict[int, Overlay] = {}
@@ -79,7 +84,7 @@ class Board:
         self._ticket += 1
         ticket, known = self._ticket, {column.number: column for column in self.columns}
         self._enter(numbers)
-        fresh = [Column(number) for number in numbers if number not in known]
+        fresh = [Column(number, by_steps=self.by_steps) for number in numbers if number not in known]
         await asyncio.gather(*(asyncio.to_thread(column.load, self.store.library, self.store.owner) for column in fresh))
         if ticket != self._ticket:
             return
@@ -113,7 +118,7 @@ class Board:
         """
         visit = self._visits
         entry = await asyncio.to_thread(self.store.library.new, recipe, title, self.store.owner)
-        column = Column(entry.id, note=note, new=True)
+        column = Column(entry.id, note=note, new=True, by_steps=self.by_steps)
         await asyncio.to_thread(column.load, self.store.library, self.store.owner)
         try:
             await self._animate(column, structure, visit)
@@ -177,18 +182,24 @@ class Board:
         if self._before is not None:
             if self.store.run is self._run:  # else the plots are another run's already
                 self.plots.resume(self._before)
+                self.plots.panel.clock = self.store.clock
             self._before = None
         self.plots.mark(None)
         self.viewer.pane.overlay = False
         if self.store.run is self._run and (self.playing if on_board is not None else self._resume):
             self.store.play()
-        self.playing = self.following = self._resume = False
+        self.playing = self.following = self._resume = self.by_steps = False
 
     # -- the clock -----------------------------------------------------------------------------------------------------
 
     @property
+    def axis(self) -> str:
+        """What the common axis counts: `time`, `CG time`, or `thousand steps` where atoms stand beside beads."""
+        return MIXED if self.by_steps else self._cells[0].clock if self._cells else "time"
+
+    @property
     def end(self) -> float:
-        """How far the longest run has come, ps."""
+        """How far the longest run has come, on the common axis."""
         return max((column.end for column in self._cells), default=0.0)
 
     def play(self) -> None:
@@ -306,7 +317,7 @@ class Board:
                     return
                 for frame in () if column.loaded else frames:
                     if "potential" in frame.energies:
-                        self.plots.add(frame, str(column.number))
+                        self._plot(column, frame)
             column.loaded = True
         finally:
             column.busy = False
@@ -316,6 +327,8 @@ class Board:
         origin = column.origin
         if origin is None:
             return ()
+        if any(each.clock != "time" for each in self.columns):
+            return shape_of(origin)
         deviation = deviation_of(origin)
         wanted = () if deviation is None else (deviation.model_copy(update={"name": "RMSD to start"}),)
         chosen = [each for each in self.store.observables if isinstance(each, Between)]
@@ -345,13 +358,13 @@ class Board:
             self._staging = False
 
     def _arrange(self, ready: tuple[Column, ...], overlays: dict[int, Overlay]) -> None:
-        keep = len(ready) == len(self._cells)
+        keep, before = len(ready) == len(self._cells), self._change_axis(ready)
         self._overlays, self._cells = overlays, ready
         if not ready:
             return
         self.viewer.show_many([self._molecule(column) for column in ready], keep_camera=keep)
-        before = self.plots.runs
         self.plots.compare({str(column.number): column.label for column in ready})
+        self.plots.panel.clock = self.axis
         for column in ready:
             key = str(column.number)
             if column.loaded and key in before:
@@ -361,6 +374,22 @@ class Board:
                 column.rewind()
                 for observable in self._observables(column):
                     self.plots.observe(observable, key)
+        if self.by_steps:  # energies of atoms and beads say nothing about each other
+            self.plots.prefer(self._observables(ready[0]))
+
+    def _change_axis(self, ready: Sequence[Column]) -> dict[str, Series]:
+        """Count steps where clocks differ; gives the lines that can be kept."""
+        by_steps = len({column.clock for column in ready}) > 1
+        if by_steps == self.by_steps:
+            return self.plots.runs
+        self.by_steps, self.time = by_steps, 0.0
+        for column in self.columns:
+            column.by_steps = by_steps
+        return {}
+
+    def _plot(self, column: Column, frame: Frame) -> None:
+        """A frame adds to its line, where it stands on the common axis."""
+        self.plots.add(replace(frame, time=column.moment(frame)) if self.by_steps else frame, str(column.number))
 
     def _molecule(self, column: Column) -> tuple[Structure, Sequence[int], str]:
         origin = column.origin
@@ -411,7 +440,7 @@ class Board:
         if column.number == self.present and self.store.player is None:
             self.store.take(fresh)
         if column.loaded:
-            self.plots.add(fresh, str(column.number))
+            self._plot(column, fresh)
 
     async def _animate(self, column: Column, structure: Structure | None, visit: int) -> None:
         """Start a worker for a column, unless the board is left before it is there."""

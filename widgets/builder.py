@@ -15,16 +15,17 @@ from studio.hybrid.view import Resolution, View
 from studio.io.files import SMALL_ENDINGS, ending_of
 from studio.recipes.dynamics import Dynamics
 from studio.settings import validated
-from studio.system import EXAMPLES, FromFile, FromSequence, FromSmiles, FromTarget, Implicit, Repairs, Source, System, Vacuum, example
+from studio.system import EXAMPLES, FromChains, FromFile, FromSequence, FromSmiles, FromTarget, Implicit, Repairs, Source, System, Vacuum, example
 from widgets.alerts import Guard
 from widgets.around import ALL, ALONE, Around
+from widgets.chains import ChainsForm
 from widgets.desk import Desk, Part
 from widgets.filing import FileForm
 from widgets.sources import ComplexForm, ExampleForm, SequenceForm, SketchForm, SmilesForm, Tick, looks
 from widgets.story import Story
 from widgets.words import helped
 
-KINDS = {"Examples": "example", "SMILES": "smiles", "Sketch": "sketch", "File": "file", "Sequence": "sequence", "Complex": "target"}
+KINDS = {"Examples": "example", "SMILES": "smiles", "Sketch": "sketch", "File": "file", "Sequence": "sequence", "Complex": "target", "Beads": "chains"}
 FIRST_VIEW = View(resolution="nnp/mm")
 """How the first system is seen: what this program is for, and quick enough to be watched on two cores."""
 STEPS, INTERVAL = 10**10, 100
@@ -98,6 +99,7 @@ class Builder(Part):
         self._shown: tuple[Dynamics, str] | None = None
         self._history: list[tuple[Dynamics, str]] = []
         begin = self._form_guard.start
+        self.chains = ChainsForm(self._form_guard, self._enter)
         self.examples = ExampleForm(lambda name: begin(self.open_example(name)))
         self.smiles, self.sequence = SmilesForm(self._form_guard, self._enter), SequenceForm(self._form_guard, self._enter)
         self.sketch, self.file, self.complex = (
@@ -143,8 +145,6 @@ class Builder(Part):
         if name or system.source.kind == "example":
             self.kind.value = "example"
             return
-        if system.source.beads:  # chains of beads come from recipes; there is no form for them yet
-            return
         self.kind.value = system.source.kind
         self._show(system.source)
         self.around.value, self.ph.value = system.surroundings, system.ph
@@ -170,13 +170,10 @@ class Builder(Part):
             StudioError: Nothing can be built from this; nothing changes.
         """
         self._say("")
-        settings = {
-            "system": system,
-            "view": first_view(system, self.store.recipe),
-            "temperature": self.store.temperature,
-            "steps": STEPS,
-            "interval": INTERVAL,
-        }
+        view = first_view(system, self.store.recipe)
+        settings = {"system": system, "view": view, "temperature": self.store.temperature, "steps": STEPS, "interval": INTERVAL}
+        if view.resolution == "beads":
+            settings["friction"] = view.beads.friction
         self._asked, self._said_then = validated(Dynamics, settings), self._said()
         await self.store.open(self._asked, title)
 
@@ -251,6 +248,20 @@ class Builder(Part):
         self.sequence.show(source)
         await self.build()
 
+    async def open_chains(self, *sequences: str, box_nm: float | None = None) -> None:
+        """Build disordered chains as beads.
+
+        Args:
+            sequences: One-letter codes from the N end, one for each chain.
+            box_nm: Width of a periodic cube, nm; none without.
+
+        Raises:
+            StructureError: A letter that is no amino acid, or too much of them.
+        """
+        self.kind.value = "chains"
+        self.chains.show(validated(FromChains, {"sequences": sequences, "box_nm": box_nm}))
+        await self.build()
+
     async def open_target(self, target: str, ligand: str, complex: bool = True) -> None:  # noqa: A002 - the word of FromTarget
         """Build a bundled complex.
 
@@ -277,7 +288,7 @@ class Builder(Part):
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        forms = (self.examples, self.smiles, self.sketch, self.file, self.sequence, self.complex)
+        forms = (self.examples, self.smiles, self.sketch, self.file, self.sequence, self.complex, self.chains)
         self._folds = dict(zip(KINDS.values(), (form.panel for form in forms), strict=True))
         hint = pn.pane.HTML('<span class="label">Molecule from</span>', **looks())
         self._settings = pn.Column(self.around.panel, pn.Row(self.ph, self.protonate.widget, css_classes=["pair"], **looks()), css_classes=["stack"], **looks())
@@ -301,6 +312,7 @@ class Builder(Part):
             fold.visible = name == kind
         self._settings.visible = self.go.visible = kind not in ("example", "sketch")
         self.protonate.widget.visible = kind in ("smiles", "file")
+        self.around.panel.visible = kind != "chains"
         if kind in ("smiles", "sequence") or (kind == "target" and not self.complex.complex.on):
             self.around.offer(ALONE)
         elif kind in ("file", "target"):
@@ -318,6 +330,8 @@ class Builder(Part):
                 self.sequence.show(source)
             case FromTarget():
                 self.complex.show(source)
+            case FromChains():
+                self.chains.show(source)
 
     def _read(self) -> tuple[System, str]:
         kind = self.kind.value
@@ -325,13 +339,13 @@ class Builder(Part):
             raise SettingsError("Draw a molecule first; it is built from its SMILES.")
         if kind == "example":
             return self._example()
-        forms = {"smiles": self.smiles.read, "file": self.file.read, "sequence": self.sequence.read, "target": self.complex.read}
+        forms = {"smiles": self.smiles.read, "file": self.file.read, "sequence": self.sequence.read, "target": self.complex.read, "chains": self.chains.read}
         source, title = forms[kind]()
         if isinstance(source, FromSmiles | FromFile):
             source = source.model_copy(update={"protonation": "at_ph" if self.protonate.on else "as_drawn"})
         base = self._base or System(source=source)
         repairs = base.repairs if _same(base.source, source) else Repairs()
-        form = {"source": source, "surroundings": self.around.value, "ph": self.ph.value, "repairs": repairs}
+        form = {"source": source, "surroundings": Vacuum() if source.beads else self.around.value, "ph": self.ph.value, "repairs": repairs}
         return validated(System, {"forcefield": base.forcefield, "seed": base.seed, **form}), title
 
     def _example(self) -> tuple[System, str]:
@@ -343,8 +357,8 @@ class Builder(Part):
         return self._base, ""
 
     def _follow(self) -> None:
-        """Another system is shown: remember the one before, and say in the form what is there."""
-        recipe, shown = self.store.recipe, self._shown
+        """Another system is shown: remember the one before, and say in the form what is there, as it was set up, whatever level is on."""
+        recipe, shown = self.store.home or self.store.recipe, self._shown
         if recipe is None:
             return
         if shown is None or recipe.system != shown[0].system:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studio.compare import Account, Gauge, inputs_of
 from studio.entry import WORDS, Entry
@@ -22,6 +23,8 @@ from studio.run import Run
 from studio.structure import Structure
 from widgets.opening import STANDING, Place
 
+STEPS = 1000.0
+"""Steps that the common axis of unlike clocks counts as one."""
 LOOK_SECONDS = 1.0
 """Wall time between two looks at what was recorded since."""
 
@@ -49,6 +52,7 @@ class Column:
         busy: Its recording is being measured.
         new: The board made it.
         shown: Which recorded frame is shown; -1 for none, or a live one.
+        by_steps: Moments are counted in thousands of steps: it stands beside runs whose time is another.
     """
 
     number: int
@@ -67,6 +71,7 @@ class Column:
     busy: bool = False
     new: bool = False
     shown: int = -1
+    by_steps: bool = False
     _origin: Structure | None = None
     _cursor: Subscription | None = None
     _newest: Frame | None = None
@@ -102,7 +107,7 @@ class Column:
             StudioError: It is damaged.
         """
         if self.replay is None and self.entry is not None and (self.entry.folder / STRUCTURE).exists():
-            self.replay, self.gauge = Replay(self.entry.folder), Gauge(Replay(self.entry.folder))
+            self.replay, self.gauge = Replay(self.entry.folder), Gauge(Replay(self.entry.folder), self.clock)
 
     def begin(self, run: Run, place: Place | None = None) -> None:
         """It is live from now on.
@@ -115,6 +120,26 @@ class Column:
         self.problem, self.told = "", None
 
     # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> str:
+        """What its time is called."""
+        return self.recipe.view.clock if self.recipe is not None else "time"
+
+    def moment(self, frame: Frame) -> float:
+        """Where a frame stands on the common axis: ps, or thousands of steps.
+
+        Args:
+            frame: Of this run.
+        """
+        return frame.step / STEPS if self.by_steps else frame.time
+
+    @property
+    def _moments(self) -> NDArray[np.float64]:
+        """Those of all recorded frames, ascending."""
+        if self.replay is None:
+            return np.empty(0)
+        return self.replay.steps / STEPS if self.by_steps else self.replay.times
 
     @property
     def structure(self) -> Structure | None:
@@ -154,15 +179,15 @@ class Column:
 
     @property
     def end(self) -> float:
-        """How far it has come, ps."""
-        recorded = float(self.replay.times[-1]) if self.replay is not None and len(self.replay) else 0.0
-        return max(recorded, self._newest.time) if self._newest is not None and self.run is not None else recorded
+        """How far it has come, on the common axis."""
+        recorded = float(self._moments[-1]) if self.replay is not None and len(self.replay) else 0.0
+        return max(recorded, self.moment(self._newest)) if self._newest is not None and self.run is not None else recorded
 
     def state(self, time: float, *, following: bool) -> str:
         """How it is, in a few words.
 
         Args:
-            time: The moment that the board shows, ps.
+            time: The moment that the board shows.
             following: Live runs show their newest frame.
         """
         if self.problem:
@@ -200,11 +225,11 @@ class Column:
         """The recorded frame nearest to a moment, if it is not the one that is shown already.
 
         Args:
-            time: The moment, ps.
+            time: The moment, on the common axis.
         """
         if self.replay is None or self.problem or not len(self.replay):
             return None
-        times = self.replay.times
+        times = self._moments
         after = int(np.clip(np.searchsorted(times, time), 1, max(len(times) - 1, 1)))
         place = 0 if len(times) == 1 else after - int(time - times[after - 1] < times[after] - time)
         if place == self.shown:

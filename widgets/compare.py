@@ -23,11 +23,13 @@ from studio.recorder import STRUCTURE
 from studio.region import AnyRegion
 from studio.sources import Source
 from studio.structure import Structure
-from widgets.board import MOST, Board
+from widgets.board import MIXED, MOST, Board
 from widgets.desk import Desk, Part, css
 from widgets.figures import DARK, LIGHT
 from widgets.opening import Launch, launch
 
+UNITS = {"time": "ps", "CG time": "ps CG time", MIXED: "thousand steps"}
+STEPS_NOTE = "Atoms and beads share no time, so that the clock and the lines count steps; the time of each stands beside its name."
 STATIC = Path(__file__).parent / "static"
 TABLE_SECONDS = 1.0
 """Wall time between two looks at the numbers of the table."""
@@ -35,6 +37,7 @@ HELP = {
     "level": "The same system and start at another level, beside the present run.",
     "potential": "The same region by another network, from the same start.",
     "ligand": "The next ligand of the series, or of the file, in the same surroundings.",
+    "scales": "The same molecule as atoms and as beads, from the same start; their times are not the same, so that steps are counted.",
     "region": "The same with a larger ML region: what touches it belongs to it too.",
 }
 
@@ -359,9 +362,13 @@ class Compare(Part):
     def _begin(self, name: str, _event: object) -> None:
         chosen = self._alternatives.get(name)
         if chosen is not None and chosen.recipe is not None:
-            self.guard.start(self._start(chosen.recipe))
+            self.guard.start(self._start(chosen.recipe, *chosen.more))
 
-    async def _start(self, recipe: Dynamics) -> None:
+    async def _start(self, *recipes: Dynamics) -> None:
+        for recipe in recipes:
+            await self._start_one(recipe)
+
+    async def _start_one(self, recipe: Dynamics) -> None:
         same = self.store.recipe is not None and recipe.system.source == self.store.recipe.system.source
         await self._join(recipe, self.store.title if same else _title(recipe.system.source))
 
@@ -379,13 +386,13 @@ class Compare(Part):
         chips = [
             {"run": column.number, "label": column.label, "colour": colours[place], "dash": place, "problem": column.problem,
              "time": column.frame.time if column.frame is not None and not column.problem else None,
-             "state": column.state(board.time, following=board.following)}
+             "unit": UNITS[column.clock], "state": column.state(board.time, following=board.following)}
             for place, column in enumerate(board.columns)
         ]  # fmt: skip
         note = f"{' and '.join(board.apart)}: no atoms in common with the first, so that only the middles agree." if board.overlay and board.apart else ""
         return {
             "time": round(board.time, 4), "end": round(board.end, 4), "playing": board.playing, "live": board.following, "overlay": board.overlay,
-            "pace": board.pace, "chips": chips, "note": note,
+            "pace": board.pace, "chips": chips, "note": " ".join(filter(None, (STEPS_NOTE if board.by_steps else "", note))), "unit": UNITS[board.axis],
         }  # fmt: skip
 
     def _sheet(self) -> dict[str, Any]:

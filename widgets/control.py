@@ -150,7 +150,7 @@ class RunControl(Part):
         """Show what is now."""
         self.bar.show(self._tools())
         self.clock.object = self._clock()
-        self.numbers.object = table_of(self.store.frame, self._time)
+        self.numbers.object = table_of(self.store.frame, self.store.clock)
         self.held.refresh()
         frame = self.store.frame
         if frame is not None and self._fresh:
@@ -172,18 +172,13 @@ class RunControl(Part):
             Tool("reset", "Reset", "Back to the start; what was recorded is set aside, and Undo takes it back.", store.reset, "reset", off=off),
         )  # fmt: skip
 
-    @property
-    def _time(self) -> str:
-        """What the time of the run is called."""
-        return self.store.recipe.view.clock if self.store.recipe is not None else "time"
-
     def _clock(self) -> str:
         frame, status = self.store.frame, self.store.status
         if frame is None:
             return ""
         words = "Recording" if self.store.player is not None else status.message if status.state in ("paused", "playing") and not status.doubts else ""
         told = f"<em>{html.escape(words)}</em>" if words else ""
-        clock = "" if self._time == "time" else f"{self._time} "
+        clock = "" if self.store.clock == "time" else f"{self.store.clock} "
         return f'<span class="clock">{told}<small>step {figures(frame.step)}</small> {clock}<b>{figures(frame.time, 3)}</b> ps</span>'
 
     def _make_conditions(self) -> None:

@@ -15,9 +15,11 @@ import param
 from panel.custom import JSComponent
 from param.parameterized import Event
 
-from studio.errors import StudioError, UnsupportedError
+from studio.errors import LeftBehindError, StudioError, UnsupportedError
 from studio.levels import level, level_of
 from studio.recipes.dynamics import Dynamics
+from widgets.alerts import WayOut
+from widgets.bead_form import BeadForm
 from widgets.desk import Desk, Part
 from widgets.pieces import button, fold, looks, reasons_of
 from widgets.sight import USABLE, Prospect, Sight, look_at, menu
@@ -25,7 +27,9 @@ from widgets.sources import on_loop
 from widgets.speed import STOPPED, Stopwatch, digits, waiting
 from widgets.words import card_of, figures
 
-SPEED_HINT = "Each for a moment, in a worker of its own. Levels differ in their time steps: compare ns/day."
+SPEED_HINT = "Each for a moment, in a worker of its own. Levels differ in their time steps: compare ns/day. Beads have a time of their own (CG)."
+CONTINUUM = "mm-implicit"
+"""Where a protein can go back to by itself."""
 DIFFERENT = 0.05
 """Relative change of a running speed that is worth another number on the page."""
 
@@ -64,8 +68,9 @@ class Dial(Part):
         self.choice = pn.widgets.Select(label="Potential", description="The network that describes the ML region.", **looks())
         self.advice, self.about, self.others = (pn.pane.HTML("", **looks()) for _ in range(3))
         self.stop.visible = False
+        self.beads = BeadForm(self.desk)
         self.panel = pn.Column(
-            self.pane, self.note, pn.Row(self.measure_all, self.stop, **looks("pair")), self.waiting, self.choice, self.advice,
+            self.pane, self.note, self.beads.panel, pn.Row(self.measure_all, self.stop, **looks("pair")), self.waiting, self.choice, self.advice,
             fold("About this potential", self.about), fold("Why not another one", self.others), **looks("stack"),
         )  # fmt: skip
         self._connect()
@@ -184,7 +189,21 @@ class Dial(Part):
     def _hear(self, message: object) -> None:
         match message:
             case {"type": "turn", "level": str(name)}:
-                self.guard.start(self.turn(name))
+                self.guard.start(self._turn(name))
+
+    async def _turn(self, name: str) -> None:
+        """What was clicked; where something was left behind, with ways to go on."""
+        try:
+            await self.turn(name)
+        except LeftBehindError as problem:
+            self.desk.alert.say(str(problem), *self._ways(name), kind="note", title="Water or a ligand was left behind")
+
+    def _ways(self, name: str) -> tuple[WayOut, ...]:
+        """Back to the last atoms, or the protein by itself where no ligand belongs to it."""
+        last = WayOut("Go on from the last atoms", lambda: self.guard.start(self.store.turn(level(name), afresh=True)))
+        prospect, whole = (self.sight.prospect(CONTINUUM), self.sight.whole) if self.sight is not None else (None, None)
+        alone = prospect is not None and prospect.limits.possible and whole is not None and not len(whole.atoms_of("ligand"))
+        return (last, WayOut("The protein alone, MM implicit", lambda: self.guard.start(self._turn(CONTINUUM)))) if alone and name != CONTINUUM else (last,)
 
     def _hear_recipe(self, *_events: Event) -> None:
         with self.guard:
@@ -259,6 +278,6 @@ def row_of(prospect: Prospect, live: tuple[float, float] = (0.0, 0.0)) -> dict[s
     hint = str(prospect.limits) if speed is None or speed.ok else f"{prospect.limits} {speed.refusal}".strip()
     return {
         "name": one.name, "title": one.title, "meaning": one.meaning, "particles": figures(prospect.particles), "hint": hint,
-        "speed": figures(steps, digits(steps)) if steps else "", "day": figures(day, digits(day)) if steps else "",
+        "speed": figures(steps, digits(steps)) if steps else "", "day": figures(day, digits(day)) if steps else "", "clock": prospect.clock,
         "blocked": not prospect.limits.possible,
     }  # fmt: skip

@@ -75,7 +75,7 @@ def _axes(axes: "Axes", panel: Panel, since: float, ink: Ink, clock: str) -> Non
     if panel.period:
         axes.set_ylim(-panel.period / 2, panel.period / 2)
         axes.set_yticks([part * panel.period for part in (-0.5, -0.25, 0, 0.25, 0.5)])
-    axes.set_xlabel(f"{clock}, ps", color=ink.text)
+    axes.set_xlabel(clock if clock.endswith("steps") else f"{clock}, ps", color=ink.text)
     axes.set_ylabel(panel.name, color=ink.text)
     axes.set_facecolor(ink.ground)
     axes.grid(color=ink.line, linewidth=0.6)

@@ -15,7 +15,7 @@ from panel.custom import JSComponent
 
 from widgets.bar import Bar, Tool
 from widgets.desk import Desk, Part, css
-from widgets.words import STATES, figures
+from widgets.words import STATES, figures, per_day
 
 if TYPE_CHECKING:
     from widgets.visitors import Seat
@@ -219,6 +219,6 @@ class Header(Part):
         playing = store.pending is None and store.player is None and store.status.state == "playing"
         moving = playing or store.player is not None
         speed = frame.ns_per_day if frame is not None and frame.speed and playing else None
-        cells = ((self.desk.viewer.fps if moving else None, 0, "frames/s"), (speed, 2, "ns/day"))
+        cells = ((self.desk.viewer.fps if moving else None, 0, "frames/s"), (speed, 2, per_day(store.clock)))
         told = "".join(f'<span class="num"><b>{figures(value, digits)}</b> {unit}</span>' for value, digits, unit in cells)
         return f'<div class="line">{told}</div>'

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from studio.entry import Entry
 from studio.errors import SettingsError, StudioError, WorkerError
+from studio.frame import Frame
 from studio.library import Claim, Library
 from studio.recipes.base import Recipe
 from studio.study import Inquiry, Standing
@@ -55,6 +56,11 @@ class Job:
         if self._inquiry is not None:
             self._standing = self._inquiry.standing
         return self._standing
+
+    @property
+    def frame(self) -> Frame | None:
+        """The newest frame that it has shown; none where it is not at work."""
+        return self._inquiry.frame if self._inquiry is not None and not self.standing.over else None
 
     def start(self) -> None:
         """Begin; where there is no room for another worker it goes on waiting, and says why."""

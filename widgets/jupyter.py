@@ -135,11 +135,13 @@ def angstrom(frame: Frame) -> NDArray[np.float32]:
     return np.asarray(frame.positions / np.float32(NM_PER_ANGSTROM), dtype=np.float32)
 
 
-def readout(frame: Frame) -> str:
-    """The numbers of a frame in the units that people read."""
+def readout(frame: Frame, beads: bool = False) -> str:
+    """The numbers of a frame in the units that people read; beads have a time of their own."""
     energy = frame.energies.get("potential")
     shown = "" if energy is None else f"energy {energy / KJ_PER_KCAL:.1f} kcal/mol"
-    numbers = (f"{frame.time:.2f} ps", f"{frame.temperature:.0f} K", shown, f"{frame.speed:.0f} steps/s", f"{frame.ns_per_day:.1f} ns/day")
+    numbers = (
+        f"{'CG time ' * beads}{frame.time:.2f} ps", f"{frame.temperature:.0f} K", shown, f"{frame.speed:.0f} steps/s", f"{frame.ns_per_day:.1f} {'CG ' * beads}ns/day",
+    )  # fmt: skip
     return "&emsp;".join(number for number in numbers if number)
 
 
@@ -158,6 +160,7 @@ class NotebookView:
         self.view, self.shown = _nglview().NGLWidget(), 0
         self.view.layout.width = "100%"
         self._highlight, self._loaded = highlight, False
+        self._beads = False
         if structure is not None:
             self._load(structure)
         self._cursor, self._run, self._interval = frames.subscribe(), run, interval
@@ -187,6 +190,7 @@ class NotebookView:
             await asyncio.sleep(self._interval)
 
     def _load(self, structure: Structure) -> None:
+        self._beads = structure.is_beads
         put_molecule(self.view, structure, self._highlight)
         self._loaded = True
 
@@ -196,7 +200,7 @@ class NotebookView:
             self._load(self._run.structure)
         if frame is not None and self._loaded:
             self.view.set_coordinates({0: angstrom(frame)})
-            self._numbers.value = readout(frame)
+            self._numbers.value = readout(frame, self._beads)
             self.shown += 1
         if self._run is not None:
             status = self._run.status

@@ -95,16 +95,22 @@ class Lecture:
         """Empty plots, or what was plotted before this viewer came."""
         samples = showing.samples
         self.plots.restart()
+        self.plots.panel.clock = "CG time" if self._beads else "time"
         if len(samples):
             energies = {name: samples[name] for name in samples.columns if name != "temperature"}
             self.plots.load(samples.time, samples["temperature"], energies)
+
+    @property
+    def _beads(self) -> bool:
+        """What is shown are beads, which have a time of their own."""
+        return self._showing is not None and self._showing.structure.is_beads
 
     def _tell(self) -> None:
         """The line above, and a sentence where there is nothing to see."""
         showing, frame, broadcast = self._showing, self._frame, self.broadcast
         title = f'<span class="title">{html.escape(showing.title)}</span>' if showing is not None else ""
         state, word = ("playing", "playing") if broadcast.playing else ("paused", "paused" if broadcast.present else "waiting")
-        now = f"<b>{frame.temperature:.0f}</b> K <b>{frame.time:.3f}</b> ps" if frame is not None else ""
+        now = f"<b>{frame.temperature:.0f}</b> K {'CG time ' if self._beads else ''}<b>{frame.time:.3f}</b> ps" if frame is not None else ""
         watching = f"{broadcast.watching} watching"
         head = (
             f'<div class="head"><h1>Lecture</h1>{title}<span class="chip {state}" role="status"><i></i>{word}</span>'

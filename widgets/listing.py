@@ -154,7 +154,7 @@ def fits(entry: Entry, words: str) -> bool:
         entry: The run.
         words: As typed.
     """
-    own, level = f"{entry.title} {entry.note}".lower(), f"{seen(entry)} {entry.kind}".lower()
+    own, level = f"{entry.title} {entry.note}".lower(), f"{seen(entry)} {entry.resolution} {entry.kind}".lower()
 
     def occurs(word: str) -> bool:
         return word == str(entry.id) or word in own or (word in level and not word.isdigit())  # not the 3 of so3lr
@@ -173,7 +173,7 @@ def row_of(entry: Entry) -> Row:
         "title": entry.title,
         "note": entry.note,
         "seen": seen(entry),
-        "time": clock(entry.time_ps) if entry.frames or entry.time_ps else "",
+        "time": clock(entry.time_ps, entry.clock) if entry.frames or entry.time_ps else "",
         "state": entry.status,
         "words": words_of(entry.status),
         "when": moment(entry.created),
@@ -209,16 +209,20 @@ def seen(entry: Entry) -> str:
     Args:
         entry: The run.
     """
+    if entry.resolution == "beads":
+        return entry.potential or "beads"
     return " \u00b7 ".join(text for text in (entry.resolution.upper() or entry.kind.replace("_", " "), entry.potential) if text)
 
 
-def clock(time_ps: float) -> str:
-    """A simulated time as people read it.
+def clock(time_ps: float, called: str = "time") -> str:
+    """A simulated time as people read it; that of beads says so, and is not converted.
 
     Args:
         time_ps: The time, ps.
+        called: What the time of the run is called.
     """
-    return f"{time_ps / 1000:.3f} ns" if time_ps >= 1000 else f"{time_ps:.2f} ps"
+    told = f"{time_ps / 1000:.3f} ns" if time_ps >= 1000 else f"{time_ps:.2f} ps"
+    return told if called == "time" else f"{called.removesuffix(' time')} {told}"
 
 
 def moment(when: datetime, now: Callable[[], datetime] = datetime.now) -> str:

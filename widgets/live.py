@@ -11,6 +11,7 @@ from typing import Any, Literal
 import panel as pn
 
 from widgets.bar import Bar, Tool
+from widgets.beside import NO_BEADS
 from widgets.desk import Desk, Part, css, static
 from widgets.picked import PickBar
 from widgets.stage import stage_of
@@ -140,11 +141,20 @@ class LiveView(Part):
         )
         return (
             *modes,
+            *self._beside(),
             Tool("style", "Style", "How atoms are drawn: sticks, hydrogens, water, numbers.", self._toggle_style, "style", pressed=self.style.visible),
             Tool("centre", "Centre", "Bring the picked atoms, or what the molecule is about, to the middle. In the picture: C.", self._centre, "centre",
                  bare=True, off=empty),
             Tool("picture", "Save picture", f"Save the picture as PNG, {PICTURE_WIDTH} pixels wide.", self._save, "picture", bare=True, off=empty),
         )  # fmt: skip
+
+    def _beside(self) -> tuple[Tool, ...]:
+        """Beads may have their atoms beside them."""
+        beside = self.stage.beside
+        if beside.obstacle == NO_BEADS:
+            return ()
+        text = "Show the atoms beside the beads, built on them anew every second or so; the camera is the same."
+        return (Tool("beside", "Atoms beside", text, beside.switch, pressed=beside.on, off=beside.obstacle),)
 
     def _choose(self, mode: Mode) -> Callable[[], None]:
         def choose() -> None:

@@ -26,6 +26,7 @@ from studio.system import EXAMPLES
 from widgets import studio
 from widgets.cell import LINE, Cell, pick_up
 from widgets.desk import Desk, Part
+from widgets.listing import clock
 from widgets.opening import Refusal
 
 try:
@@ -171,7 +172,9 @@ class Studio(studio.Studio):
         if number is None:
             return
         entry = await asyncio.to_thread(self.store.library.refresh, number)
-        self.desk.alert.say(f"This notebook left run {number}, {entry.title}, at {entry.time_ps:.1f} ps. It waits there: press Play to go on.", kind="note")
+        self.desk.alert.say(
+            f"This notebook left run {number}, {entry.title}, at {clock(entry.time_ps, entry.clock)}. It waits there: press Play to go on.", kind="note"
+        )
         await self.store.reopen(number)
 
     def _remember(self) -> None:

@@ -41,7 +41,7 @@ class PlotsPane(JSComponent):
     shown = param.List(default=["", ""], item_type=str, doc="Name of the panel in each place, from the left.")
     last = param.Number(default=0.0, bounds=(0.0, None), doc="Picoseconds that are shown, up to now; 0: the whole run.")
     marker = param.Number(default=None, allow_None=True, doc="Moment that is looked at elsewhere, ps.")
-    clock = param.String(default="time", doc="What the axis is called: `time`, or `CG time` of beads, which is not that of atoms.")
+    clock = param.String(default="time", doc="What the axis is called: `time`, or `CG time` of beads, or steps where both are shown.")
     ink = param.Dict(default=asdict(DARK), doc="Colours.")
 
     _esm = STATIC / "plots.js"
@@ -126,6 +126,16 @@ class Plots:
             observable: One that is measured.
         """
         self._wanted[-1] = f"{PANELS.get(observable.kind, 'Measured')}, {observable.unit}"
+        self._touch()
+
+    def prefer(self, observables: Sequence[Observable]) -> None:
+        """Of several runs: show these first, from the left.
+
+        Args:
+            observables: That are measured; no more count than there are places.
+        """
+        for place, each in enumerate(observables[: len(self._wanted)]):
+            self._wanted[place] = f"{each.label[0].upper()}{each.label[1:]}, {each.unit}"
         self._touch()
 
     def add(self, frame: Frame, run: str = "") -> None:
@@ -226,7 +236,13 @@ class Plots:
         columns = {name: quantity for series in self.runs.values() for name, quantity in series.quantities().items()}
         several, file = len(self.runs) > 1, io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*(["run"] if several else []), f"{self.panel.clock} (ps)", *(f"{each.label} ({each.unit})" for each in columns.values())])
+        writer.writerow(
+            [
+                *(["run"] if several else []),
+                self.panel.clock if self.panel.clock.endswith("steps") else f"{self.panel.clock} (ps)",
+                *(f"{each.label} ({each.unit})" for each in columns.values()),
+            ]
+        )
         for series in self.runs.values():
             lead = [series.label] if several else []
             writer.writerows(lead + ["" if isnan(each) else repr(each) for each in row] for row in series.table(columns))

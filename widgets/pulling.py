@@ -11,6 +11,7 @@ from widgets.words import effort
 RECORDING = "this is a recording: go back to live to pull"
 WAITING = "nothing moves yet: wait until the run is ready"
 DOUBTED = "paused in doubt: go on first"
+BESIDE = "these atoms follow the beads: pull a bead"
 STOPPED = "the run has stopped: recover it first"
 
 
@@ -54,7 +55,7 @@ class Pulling:
     def _begin(self, event: PullEvent) -> None:
         if self.store.compared or self.store.reported:
             return  # that hand is in another molecule
-        self.pane.spring_label = self._obstacle()
+        self.pane.spring_label = BESIDE if event.cell else self._obstacle()
         if self.pane.spring_label:
             return
         if self.store.structure is not None and self.store.structure.fixed[event.atom]:

@@ -31,6 +31,7 @@ class RecordingPane(JSComponent):
     frame = param.Integer(default=0, doc="The one that is shown, counted from 0.")
     time = param.Number(default=0.0, doc="Of that frame, ps.")
     end = param.Number(default=0.0, doc="Of the last frame, ps.")
+    clock = param.String(default="time", doc="What its time is called.")
     playing = param.Boolean(default=False, doc="It moves.")
     speed = param.Number(default=1.0, doc="How fast; 1 is 15 frames per second.")
     speeds = param.List(default=list(SPEEDS), item_type=float, doc="Speeds on offer.")
@@ -219,7 +220,10 @@ class Recording(Part):
         """The recording is shown, or the live run again."""
         player = self.store.player
         self.panel.param.update(
-            ready=self.store.run is not None, shown=player is not None, warning=" ".join(player.replay.warnings) if player is not None else ""
+            ready=self.store.run is not None,
+            clock=self.store.clock,
+            shown=player is not None,
+            warning=" ".join(player.replay.warnings) if player is not None else "",
         )
         if player is None:
             self.panel.playing = False

@@ -81,10 +81,8 @@ def words_of(chart: Chart, place: Sequence[int]) -> str:
             return ", ".join(cell for cell in table.rows[row] if isinstance(cell, str) and cell) or f"{table.title}, row {row + 1}"
         case Bars() as bars, (int(label),):
             return bars.labels[label]
-        case Heat() as heat, (int(row),):
-            return heat.rows[row]
-        case Heat() as heat, (int(row), int(column)):
-            return f"{heat.x} {heat.columns[column]}, {heat.y} {heat.rows[row]}"
+        case Heat() as heat, (int(row), *column):
+            return f"{heat.x} {heat.columns[column[0]]}, {heat.y} {heat.rows[row]}" if column else heat.rows[row]
         case Curves() as lines, (int(curve), int(point)):
             return f"{lines.curves[curve].name}, {lines.x} {lines.curves[curve].x[point]:g}"
         case Scatter() as cloud, (int(series), int(point)):

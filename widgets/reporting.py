@@ -1,7 +1,7 @@
 """Reporting: what a result says, on the page - its answer and charts below, its molecule in the 3D view; and back to the run.
 
-Choosing an item of a chart does what its target says. Knows reports and the viewer; must not know which study a report is of, and
-computes nothing.
+Choosing an item of a chart does what its target says. A study at work is drawn as far as it is, and anew when it has found more.
+Knows reports and the viewer; must not know which study a report is of, and computes nothing.
 """
 
 import asyncio
@@ -9,27 +9,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import panel as pn
 import param
 from panel.custom import JSComponent
 
 from studio import plugins
-from studio.entry import Entry
-from studio.errors import SettingsError, UnsupportedError
+from studio.errors import SettingsError, StorageError, UnsupportedError
 from studio.frame import Frame
-from studio.io import store as structures
-from studio.library import Library
-from studio.recipes.base import Recipe, load_recipe
+from studio.recipes.base import load_recipe
 from studio.recipes.dynamics import Dynamics
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recorder import RECIPE
 from studio.replay import Replay
 from studio.report import Report, Shape
-from studio.result import PROVENANCE, Result
+from studio.result import Result
 from studio.settings import validated
 from studio.structure import Structure
 from studio.system import System
 from widgets.builder import INTERVAL, STEPS, first_view
 from widgets.desk import Desk, Part
+from widgets.found import Found, in_folder, in_library, told
+from widgets.inquiries import inquiries
 from widgets.report_data import NOTHING, colours_of, ink_of, plain, range_of, scale_of, target_of, words_of
 from widgets.viewer import MOST_CELLS
 
@@ -41,6 +41,8 @@ NEUTRAL = "#93a4b8"
 """Beside the shape whose colours tell values: its carbon."""
 ONLY = "As it was given"
 """Name of the only shape of a report that names none."""
+SO_FAR = "so far"
+"""Beside what is not finished."""
 
 
 def _module() -> str:
@@ -87,12 +89,16 @@ class Reporting(Part):
         self._paint = -1
         self._serial = self._beat = 0
         self._recording: Path | None = None
+        self._found: Found | None = None
+        self._frame: Frame | None = None
+        self._reading = False
         self.pane.on_msg(lambda event: self._hear(event.data))
         watch, around = self.store.param.watch, self.guard.around
         watch(around(lambda event: self._follow(event.new)), "study")
         for name in ("run", "compared", "player"):
             watch(around(lambda event: self.leave() if event.new else None), name)
         self.desk.on_paint(self._light)
+        self.desk.each_tick(self.refresh)
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The report by itself, as a notebook shows it: with its molecule above the charts."""
@@ -111,26 +117,55 @@ class Reporting(Part):
             recording: Folder of the run that was analysed, where its targets name frames.
         """
         self.store.compared = ()
-        molecule = report.molecule
-        self.report, self._recording = report, recording
-        self.chosen, self._chosen_at, self._paint = NOTHING, (0, ()), 0 if report.painted else -1
-        given = report.shapes or ((Shape(ONLY, molecule.positions, shown=True),) if molecule is not None else ())
-        self._shapes, self._tones = {shape.name: shape for shape in given}, {}
-        self.shown = tuple(shape.name for shape in given if shape.shown)[:MOST_CELLS] or tuple(self._shapes)[:1]
+        self._recording, self._found, self._frame = recording, None, None
         self._serial += 1
-        self.pane.param.update(
-            report={"serial": self._serial, "title": title, **plain(report)}, back="" if self.store.run is None else "Back to the run", visible=True
-        )  # fmt: skip
-        self.panel.visible = True
-        self._take_view(molecule is not None)
-        self._stage(keep=False)
+        self._lay_out(report)
+        self._write(title, "")
         self._tell()
+
+    def follow(self, found: Found) -> None:
+        """Show what the folder of a study says, and whatever it says from now on.
+
+        Args:
+            found: What it says now.
+        """
+        self.open(found.report, found.title, found.recording)
+        self._found = found
+        self._write(found.title, SO_FAR if found.unfinished else "")
+
+    def renew(self, found: Found) -> None:
+        """The same study has found more: what is chosen, shown, sorted and scrolled to stays.
+
+        Args:
+            found: What its folder says now.
+        """
+        before, self._found = self.report, found
+        if before is None or not _alike(before, found.report):
+            self._lay_out(found.report)
+        else:
+            self.report = found.report
+            self._shapes = {shape.name: shape for shape in _given(found.report)}
+            self._place()
+            self._colour()
+        self._write(found.title, SO_FAR if found.unfinished else "")
+        self._tell()
+
+    def refresh(self) -> None:
+        """See whether the study that is shown has found more, and show how its molecule moves."""
+        found = self._found
+        if self.report is None or found is None:
+            return
+        if found.unfinished:
+            self._show_work()
+        if not self._reading and found.old:
+            self._reading = True
+            self.guard.start(self._renew(found))
 
     def leave(self) -> None:
         """Back to the run, as it was seen before; it has gone on."""
         if self.report is None:
             return
-        self.report = None
+        self.report = self._found = None
         self.panel.visible = False
         self.store.study = 0
         self._take_view(False)
@@ -213,13 +248,53 @@ class Reporting(Part):
         """Show what a study of the library found; whoever can go on with it says so where it found nothing yet."""
         found = None
         try:
-            found = await asyncio.to_thread(read_report, self.store.library, number)
+            found = await asyncio.to_thread(in_library, self.store.library, number)
         finally:
             if found is None and self.store.study == number:
                 self.store.study = 0
         if found is not None and self.store.study == number:
-            entry, report, recording = found
-            self.open(report, f"{entry.id}  {entry.title}", recording)
+            self.follow(found)
+
+    async def _renew(self, old: Found) -> None:
+        try:
+            found = await asyncio.to_thread(in_folder, old.recipe, old.folder, old.title)
+        except StorageError:  # it is being written, or was taken away: what is shown stays
+            found = None
+        finally:
+            self._reading = False
+        if found is not None and self._found is old:
+            self.renew(found)
+
+    def _show_work(self) -> None:
+        """The newest frame of a study at work, where the view shows the molecule once."""
+        jobs = inquiries.of(self.store.library, self.store.owner)
+        frame = next((job.frame for job in jobs if job.number == self.store.study), None)
+        if frame is not None and frame is not self._frame and len(self.shown) == 1:
+            self._frame = frame
+            self.desk.viewer.send(frame)
+
+    def _lay_out(self, report: Report) -> None:
+        """The report's molecule in the 3D view, nothing chosen."""
+        molecule, given = report.molecule, _given(report)
+        self.report, self.chosen, self._chosen_at, self._paint = report, NOTHING, (0, ()), 0 if report.painted else -1
+        self._shapes, self._tones = {shape.name: shape for shape in given}, {}
+        self.shown = tuple(shape.name for shape in given if shape.shown)[:MOST_CELLS] or tuple(self._shapes)[:1]
+        self._take_view(molecule is not None)
+        self._stage(keep=False)
+
+    def _write(self, title: str, mark: str) -> None:
+        """Answer and charts."""
+        if self.report is None:
+            return
+        back = "" if self.store.run is None else "Back to the run"
+        self.pane.param.update(report={"serial": self._serial, "title": title, "mark": mark, **plain(self.report)}, back=back, visible=True)
+        self.panel.visible = True
+
+    def _place(self) -> None:
+        """The shapes that are shown, where they are now; what moves by itself is not disturbed."""
+        if self._frame is None:
+            for cell, name in enumerate(self.shown):
+                self.desk.viewer.send(Frame(0, 0.0, self._shapes[name].positions.astype(np.float32)), cell)
 
     def _take_view(self, taken: bool) -> None:
         """Take the 3D view, or give it back."""
@@ -320,16 +395,15 @@ def show_report(what: Report | Result | Path | str, molecule: Structure | None =
     """A report in a notebook: charts, and the molecule with its shapes and colours.
 
     Args:
-        what: A report; a result; or the folder of a study, as the command line or the app left it.
+        what: A report; a result; or the folder of a study, as the command line or the app left it, or is filling it now.
         molecule: That a result is about, where it was not kept in a folder.
 
     Raises:
         StudioError: There is no result in the folder, or it cannot be read.
     """
     if isinstance(what, Path | str):
-        folder = Path(what)
-        report = report_of(load_recipe(folder / RECIPE), folder)
-    elif isinstance(what, Result):
+        return _followed(Path(what))
+    if isinstance(what, Result):
         report = told(validated(plugins.load("studio.recipes", str(what.recipe.get("kind"))), dict(what.recipe)), what, molecule)
     else:
         report = what
@@ -338,46 +412,24 @@ def show_report(what: Report | Result | Path | str, molecule: Structure | None =
     return part
 
 
-def read_report(library: Library, number: int) -> tuple[Entry, Report, Path | None] | None:
-    """The report of a study in the library, with the folder of the recording that it is about; none before there is a result.
-
-    Reads files, so call it in a thread.
-
-    Args:
-        library: Where it is kept.
-        number: Of its entry.
-
-    Raises:
-        StudioError: There is no such study, or it cannot be read.
-    """
-    entry, recipe = library.get(number), library.recipe_of(number)
-    if not (entry.folder / PROVENANCE).exists():
-        return None
-    return entry, report_of(recipe, entry.folder), Path(recipe.recording) if getattr(recipe, "recording", "") else None
+def _followed(folder: Path) -> Reporting:
+    found = in_folder(load_recipe(folder / RECIPE), folder)
+    if found is None:
+        raise StorageError(f"There is no result in {folder} yet. Run its recipe, or wait until it has found something.")
+    part = Reporting()
+    part.follow(found)
+    return part
 
 
-def report_of(recipe: Recipe, folder: Path) -> Report:
-    """What a folder says about a recipe: its report, or why there is no answer.
-
-    Args:
-        recipe: What was asked.
-        folder: With the result.
-
-    Raises:
-        StudioError: The result cannot be read.
-    """
-    molecule = structures.load(folder / STRUCTURE) if (folder / STRUCTURE).exists() else None
-    return told(recipe, Result.kept(folder), molecule)
+def _given(report: Report) -> tuple[Shape, ...]:
+    """The shapes of a report; its molecule where it names none."""
+    molecule = report.molecule
+    return report.shapes or ((Shape(ONLY, molecule.positions, shown=True),) if molecule is not None else ())
 
 
-def told(recipe: Recipe, result: Result, molecule: Structure | None) -> Report:
-    """The report of a result, or why there is no answer.
-
-    Args:
-        recipe: What was asked.
-        result: What came of it.
-        molecule: That it is about, where it is known.
-    """
-    if result.failure is not None:
-        return Report(result.failure.message, warnings=result.notes)
-    return recipe.report(result, molecule)
+def _alike(one: Report, other: Report) -> bool:
+    """Two reports show the same molecule in shapes of the same names, and colours that tell the same."""
+    names = [[shape.name for shape in _given(report)] for report in (one, other)]
+    sizes = [len(report.molecule) if report.molecule is not None else 0 for report in (one, other)]
+    paints = [[painted.name for painted in report.painted] for report in (one, other)]
+    return names[0] == names[1] and sizes[0] == sizes[1] and paints[0] == paints[1]

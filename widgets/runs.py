@@ -173,7 +173,12 @@ class Runs(Part):
         present: dict[str, Any] = {}
         if store.entry is not None:
             state, live = store.status.state, store.player is None and store.frame is not None
-            present = {"id": store.entry.id, "state": state, "words": words_of(state), "time": clock(store.frame.time) if live and store.frame else ""}
+            present = {
+                "id": store.entry.id,
+                "state": state,
+                "words": words_of(state),
+                "time": clock(store.frame.time, store.clock) if live and store.frame else "",
+            }
         if present != self.panel.present:
             self.panel.present = present
         if (self._stale or monotonic() - self._read_at > READ_SECONDS) and not self._reading and on_loop():

@@ -50,10 +50,12 @@ def cell_of(structure: Structure, highlight: Iterable[int] = (), label: str = ""
     protein, water = structure.atoms_of("protein"), structure.atoms_of("water")
     rest = np.setdiff1d(np.arange(len(structure)), np.concatenate([protein, water]))
     mobile = np.flatnonzero(~structure.fixed)
-    focus = rest if rest.size else np.setdiff1d(mobile, water)
+    ions = structure.atoms_of("ion")
+    choices = (np.setdiff1d(rest, ions), np.setdiff1d(mobile, np.concatenate([water, ions])), np.setdiff1d(mobile, water))
+    focus = next((atoms for atoms in choices if atoms.size), rest)
     return Cell(
         pdb=_pdb(structure), label=label, protein=_plain(protein), mobile=_plain(np.intersect1d(protein, mobile)),
-        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight), tone=tone, beads=structure.is_beads,
+        ligand=_plain(rest), water=_plain(water), focus=_plain(focus), highlight=_plain(highlight), tone=tone, beads=structure.is_coarse,
     )  # fmt: skip
 
 

@@ -31,7 +31,14 @@ PARTS = ("network", "mm", "embedding", "polarisation")
 """What the potential energy is made of."""
 STEERING = ("pull", "restraint", "work")
 """Beside the potential energy; zero when nothing is held, and so drawn as they are."""
-PANELS = {"distance": "Distances", "angle": "Angles", "dihedral": "Torsions", "rmsd": "RMSD", "radius_of_gyration": "Radius of gyration"}
+PANELS = {
+    "distance": "Distances",
+    "angle": "Angles",
+    "dihedral": "Torsions",
+    "rmsd": "RMSD",
+    "radius_of_gyration": "Radius of gyration",
+    "native_contacts": "Native contacts",
+}
 """Where a measured value stands, by its kind."""
 NOUNS = {"Distances": " distance", "Angles": " angle", "Torsions": " torsion"}
 """What a panel's title says already."""

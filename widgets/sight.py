@@ -4,6 +4,7 @@ Asks the core, which may take a second, so call it in a thread. Knows levels, ca
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -31,12 +32,14 @@ class Prospect:
         particles: How many would move or hold.
         limits: What it cannot do.
         speed: How fast it would go, where that was measured.
+        clock: What its time is called; that of beads is not that of atoms.
     """
 
     level: Level
     particles: int
     limits: Limits
     speed: Speed | None
+    clock: str = "time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +111,11 @@ def look_at(recipe: Dynamics, whole: Structure | None) -> Sight:
 
 
 def _prospect(level: Level, recipe: Dynamics, structure: Structure) -> Prospect:
-    try:
-        speed = known_speed(level.apply(recipe))
-    except StudioError:  # the run itself will say what is wrong
-        speed = None
-    return Prospect(level, level.particles(structure, recipe.view), level.limits(recipe.system, structure, recipe.view), speed)
+    there, limits, speed = level.apply(recipe), level.limits(recipe.system, structure, recipe.view), None
+    if limits.possible:
+        with suppress(StudioError):  # the run itself will say what is wrong
+            speed = known_speed(there)
+    return Prospect(level, level.particles(structure, recipe.view), limits, speed, there.view.clock)
 
 
 def regions_of(view: View, structure: Structure) -> tuple[tuple[RegionCard, ...], str]:

@@ -3,23 +3,28 @@
 One for a desk, however many live views show it. Knows the store, the viewer and the plots; must not know layout.
 """
 
+import asyncio
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from studio.coarse.go import GoModel
 from studio.errors import SettingsError
 from studio.frame import Frame
 from studio.messages import Status
-from studio.observables import Between, Distance, deviation_of, from_picks
+from studio.observables import Between, Distance, NativeContacts, Observable, deviation_of, from_picks, shape_of
 from studio.recipes.dynamics import Dynamics
 from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
+from studio.system import System
 from studio.trust import Doubt, atoms_of
 from studio.units import NM_PER_ANGSTROM
 from widgets.alerts import WayOut
+from widgets.beside import BEADS, CELL, Beside
 from widgets.desk import Desk
 from widgets.pulling import Pulling
+from widgets.sources import on_loop
 from widgets.viewer import Pick
 
 
@@ -33,11 +38,12 @@ class Stage:
     def __init__(self, desk: Desk) -> None:
         self.desk, self.store, self.viewer, self.plots = desk, desk.store, desk.viewer, desk.plots
         self._shown: Structure | None = None
-        self._deviation = ""
+        self._own: set[str] = set()
         self._said, self._doubting = "", False
         self._warned: tuple[int, ...] = ()
         self._camera: tuple[float, ...] = ()
-        self.pulling = Pulling(desk)
+        self.pulling, self.beside = Pulling(desk), Beside(desk)
+        self.beside.on_change(self.look)
         self.viewer.on_pick(self.pick)
         self._connect()
         self.show()
@@ -67,7 +73,7 @@ class Stage:
         self.look(keep_camera=self._shown is not None and _same_atoms(self._shown, structure))
         self._shown = structure
         self.plots.restart()
-        self.plots.panel.clock = self.store.recipe.view.clock if self.store.recipe is not None else "time"
+        self.plots.panel.clock = self.store.clock
         self._watch_deviation(structure)
         self._observe()
 
@@ -79,9 +85,14 @@ class Stage:
             camera: Where it stands, as the view told it; empty for the best view.
         """
         structure, recipe = self.store.now(), self.store.recipe
-        if structure is not None and recipe is not None:
+        if structure is None or recipe is None:
+            return
+        atoms = self.beside.enter()
+        if atoms is None:
             self.viewer.show(structure, glowing(structure, recipe), keep_camera=keep_camera, camera=camera)
-            self._show_picks(self.store.picks)
+        else:
+            self.viewer.show_many([(structure, (), BEADS), (atoms, (), self.beside.title)], keep_camera=keep_camera, camera=camera)
+        self._show_picks(self.store.picks)
 
     def _leave_board(self) -> None:
         """Nothing is compared any more: the present run again, which may be another by now."""
@@ -107,16 +118,28 @@ class Stage:
     def _watch_deviation(self, structure: Structure) -> None:
         """How far what it is about has gone from its start is plotted for every run."""
         deviation = deviation_of(structure)
-        self._deviation = deviation.label if deviation is not None else ""
-        if deviation is not None:
-            self.plots.observe(deviation)
+        followed: tuple[Observable, ...] = shape_of(structure) if structure.is_beads else (deviation,) if deviation is not None else ()
+        self._own = {each.label for each in followed}
+        for each in followed:
+            self.plots.observe(each)
+        recipe = self.store.recipe
+        if structure.is_beads and recipe is not None and isinstance(recipe.view.beads, GoModel) and on_loop():
+            self.desk.guard.start(self._watch_contacts(structure, recipe.view.beads, recipe.system))
+
+    async def _watch_contacts(self, structure: Structure, model: GoModel, system: System) -> None:
+        """How many native contacts are made is plotted for beads that these hold together."""
+        _, contacts = await asyncio.to_thread(lambda: model.native(system.prepare()))
+        if structure is self._shown and not self.store.compared:
+            made = NativeContacts.of(contacts)
+            self._own.add(made.label)
+            self.plots.observe(made)
 
     def _observe(self) -> None:
         """The plots follow what is measured; one too many is taken back."""
         if self.store.compared:
             return
         wanted, there = {each.label: each for each in self.store.observables}, self.plots.observed
-        for label in set(there) - set(wanted) - {self._deviation}:
+        for label in set(there) - set(wanted) - self._own:
             self.plots.forget(label)
         try:
             for label, each in wanted.items():
@@ -160,7 +183,7 @@ class Stage:
         Args:
             pick: What the hand did.
         """
-        if self.store.compared or self.store.reported:
+        if self.store.compared or self.store.reported or pick.cell >= CELL:
             return  # that hand is in another molecule
         with self.desk.guard:
             if pick.remove:

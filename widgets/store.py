@@ -14,7 +14,7 @@ import param
 
 from studio import run as runs
 from studio.entry import Entry
-from studio.errors import StudioError, UnsupportedError
+from studio.errors import LeftBehindError, StudioError, UnsupportedError
 from studio.frame import Frame, FrameStream
 from studio.levels import Level, level_of
 from studio.library import Library
@@ -117,16 +117,24 @@ class Store(param.Parameterized):
             raise UnsupportedError(f"Run {number} is a {entry.kind}, which has no live view. Use `potential-studio runs show {number}`.")
         await self._grant(Wish(recipe, entry.title, None, number, play=False, home=recipe), ticket)
 
-    async def turn(self, level: Level) -> None:
+    async def turn(self, level: Level, *, afresh: bool = False) -> None:
         """See the present system at another level; atoms that both have come along as they are.
 
         Args:
             level: The level.
+            afresh: Start from its own last atoms instead, or as prepared.
+
+        Raises:
+            LeftBehindError: What beads left behind has no place around their new shape; the beads go on.
+            StudioError: Nothing can be built on the beads; they go on.
         """
         ticket, home, title = self._wished(), self.home, self.title
         if home is not None:
             recipe = level.apply(home)
-            structure = await self._carried(level, recipe, ticket)
+            if afresh:
+                self.carried, structure = "It starts from its last atoms; where the beads went is left out.", self._whole_of(recipe)
+            else:
+                structure = await self._carried_waiting(level, recipe, ticket)
             await self._grant(Wish(recipe, title, structure, home=home), ticket)
 
     async def revise(self, recipe: Dynamics) -> None:
@@ -136,9 +144,11 @@ class Store(param.Parameterized):
             recipe: Of the same system.
         """
         ticket, home, title = self._wished(), self.home or recipe, self.title
-        at_home = self.recipe is None or home.system == self.recipe.system
+        at_home = self.recipe is None or (home.system == self.recipe.system and home.view.clock == self.recipe.view.clock)
         view = recipe.view.model_copy(update={"resolution": recipe.view.resolution if at_home else home.view.resolution})
         settings = {name: getattr(recipe, name) for name in type(recipe).model_fields} | {"view": view, "system": home.system}
+        if home.view.clock != recipe.view.clock:  # beads have a thermostat and a time step of their own
+            settings |= {"friction": home.friction, "timestep": home.timestep}
         structure = await self._carried(self.level, recipe, ticket) if self.level is not None else self._whole_of(recipe)
         await self._grant(Wish(recipe, title, structure, home=home.model_copy(update=settings)), ticket)
 
@@ -159,6 +169,11 @@ class Store(param.Parameterized):
         if structure is None or frame is None or len(frame.positions) != len(structure):
             return structure
         return structure.with_positions(frame.positions.astype(float))
+
+    @property
+    def clock(self) -> str:
+        """What the time of the present run is called; `CG time` of beads, which is never that of atoms."""
+        return self.recipe.view.clock if self.recipe is not None else "time"
 
     @property
     def whole(self) -> Structure | None:
@@ -377,16 +392,31 @@ class Store(param.Parameterized):
             self.run.play()
         self._go_on_live = False
 
+    async def _carried_waiting(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
+        """The present atoms as another level has them; the present run waits, as building atoms on beads takes seconds."""
+        self._resume = self._resume or self.status.state == "playing"
+        if self.run is not None and self.structure is not None and self.structure.is_beads:
+            self.run.pause()
+        try:
+            return await self._carried(level, recipe, ticket)
+        except StudioError:
+            if ticket == self._ticket:
+                self._go_on()
+            raise
+
     async def _carried(self, level: Level, recipe: Dynamics, ticket: int) -> Structure | None:
         """The present atoms as another level has them; if nothing can come along, that level's own start."""
         now = self.now()
         if now is None:
             return None
-        self.pending = Status("preparing", "Taking the atoms along")
+        building = now.is_beads and recipe.view.resolution != "beads"
+        self.pending = Status("preparing", "Building atoms on the beads" if building else "Taking the atoms along")
         target = self._whole_of(recipe)
         try:
             target = target if target is not None else await asyncio.to_thread(recipe.system.prepare)
             carried = await asyncio.to_thread(level.carry, now, target)
+        except LeftBehindError:
+            raise
         except UnsupportedError as problem:
             self.carried = str(problem)
             return target
@@ -408,6 +438,8 @@ class Store(param.Parameterized):
 
     def _adopt(self, wish: Wish, place: Place, structure: Structure, status: Status) -> None:
         old, self._place = self._place, place
+        if self.recipe is None or self.recipe.view.clock != wish.recipe.view.clock:
+            self.friction = wish.recipe.friction
         self._remember(wish.recipe, structure)  # while the newest frame is that of the run before
         self._resume, self._go_on_live, self.frame = False, False, None
         self.param.update(

@@ -15,6 +15,7 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
+from studio import so_far
 from studio.entry import WORDS
 from studio.errors import SettingsError, StructureError
 from studio.questions import SUBJECTS, Answer, Offer, Question, Unanswered, answered, offer_of, offers, potentials_of
@@ -189,7 +190,7 @@ class Studies(Part):
             self.refresh()
 
     def open(self, number: int) -> None:
-        """Show what a study found.
+        """Show what a study found, or has found so far.
 
         Args:
             number: Among the runs.
@@ -248,7 +249,8 @@ class Studies(Part):
         """A study as the page takes it."""
         standing = job.standing
         left = self._remaining.setdefault(job.number, Remaining())(standing.fraction, monotonic()) if standing.state == "running" else None
-        acts = {"running": ["cancel"], "waiting": ["cancel"], "done": ["open", "dismiss"]}.get(standing.state, ["resume", "dismiss"])
+        seen = ["watch"] if any(so_far.stamp(job.entry.folder)) and standing.state != "done" else []
+        acts = {"running": [*seen, "cancel"], "waiting": [*seen, "cancel"], "done": ["open", "dismiss"]}.get(standing.state, [*seen, "resume", "dismiss"])
         return {
             "number": job.number, "title": job.entry.title, "state": standing.state, "words": standing.sentence, "acts": acts,
             "fraction": round(standing.fraction, 3), "left": f"{duration(left)} left" if left is not None else "",
@@ -329,7 +331,7 @@ class Studies(Part):
                     self.guard.start(self._start())
                 case {"type": "json"}:
                     self.pane._send_msg({"file": (self.recipe.to_json() + "\n").encode(), "name": f"{self.pane.asked}.json", "mime": "application/json"})
-                case {"type": "cancel" | "open" | "resume" | "dismiss" as act, "number": int(number)}:
+                case {"type": "cancel" | "open" | "watch" | "resume" | "dismiss" as act, "number": int(number)}:
                     self._act(act, number)
 
     def _may(self, name: str, value: object) -> bool:
@@ -370,6 +372,8 @@ class Studies(Part):
     async def _tell_unfinished(self, number: int) -> None:
         entry, job = await asyncio.to_thread(self.store.library.get, number), self._job(number)
         if job is not None and not job.standing.over:
+            if self.store.study == number and any(so_far.stamp(entry.folder)):
+                return  # it is seen at work
             self.desk.alert.say(f"Study {number}, {entry.title}, is at work: see Studies.", kind="note")
         elif entry.status in UNFINISHED:
             way = WayOut("Go on", lambda: self.guard.start(self.resume(number)))

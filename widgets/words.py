@@ -116,11 +116,20 @@ def table_of(frame: Frame | None, clock: str = "time") -> str:
     names = [*(name for name in ENERGIES if name in energies), *(name for name in energies if name not in ENERGIES)]
     rows = [
         (clock[0].upper() + clock[1:], frame.time, 3, "ps"), ("Temperature", frame.temperature, 0, "K"), ("Time step", frame.timestep, 1, "fs"),
-        ("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, "ns/day"),
+        ("Speed", frame.speed, 0, "steps/s"), ("", frame.ns_per_day, 2, per_day(clock)),
         *((ENERGIES.get(name, name), energies[name] / KJ_PER_KCAL, 1, "kcal/mol") for name in names),
     ]  # fmt: skip
     cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{figures(value, digits)}</td><td>{unit}</td></tr>" for name, value, digits, unit in rows)
     return f'<table class="numbers">{cells}</table>'
+
+
+def per_day(clock: str) -> str:
+    """The unit of simulated time in a day of wall time.
+
+    Args:
+        clock: What the time of a run is called; that of beads is never that of atoms.
+    """
+    return "ns/day" if clock == "time" else "CG ns/day"
 
 
 def card_of(card: Card | None) -> str:

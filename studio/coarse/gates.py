@@ -16,7 +16,7 @@ from studio.coarse.contacts import Contacts
 from studio.coarse.shape import FOLDED, bead_contacts, bond_lengths, features, mirror_share, mirrored, rmsd, turns
 from studio.errors import SettingsError
 from studio.structure import Floats, Structure
-from studio.surface import PHI_PSI, Basin, Surface, basins, fes_error, fes_floor, jensen_shannon, js_floor, spread_edges, thermal
+from studio.surface import PHI_PSI, SLOWEST, Basin, Surface, basins, fes_error, fes_floor, jensen_shannon, js_floor, spread_edges, thermal
 from studio.tica import tica
 from studio.units import NM_PER_ANGSTROM
 
@@ -32,7 +32,6 @@ SEEN = 0.01
 """Share of the reference from which on a basin is judged."""
 FEWEST = 50
 """Frames of either."""
-SLOWEST = ("slowest coordinate", "second slowest")
 
 
 class _Plain(BaseModel):

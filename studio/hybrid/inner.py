@@ -4,7 +4,6 @@ Two rounds: geometries of the MM force field first, then of MM with the first fi
 MM systems, capped regions and bound potentials; must not know integrators or recipes.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from studio.hybrid.boundary import Part
 from studio.hybrid.refit import Refit, fit
 from studio.hybrid.region_mm import RegionMM, bonded_forces, energy_forces
 from studio.potentials.base import BoundPotential, EnergyForces
+from studio.progress import Progress
 from studio.structure import Floats
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ HEAT = 1.3
 """Samples are hotter than the run by this factor, so that the run stays where the fit holds."""
 STRIDE, STEP, FRICTION = 50, 0.001, 20.0
 """Steps between two samples; their length, ps; friction, 1/ps, high: samples, not times, are wanted."""
-
-Tell = Callable[[float, str], None]
 
 
 class InnerForce:
@@ -58,7 +56,7 @@ class InnerForce:
         return energy_forces(self._context.getState(energy=True, forces=True))
 
 
-def refit(mm: MMSystem, part: Part, potential: BoundPotential, temperature: float = 300.0, *, seed: int = 0, tell: Tell | None = None) -> Refit:
+def refit(mm: MMSystem, part: Part, potential: BoundPotential, temperature: float = 300.0, *, seed: int = 0, tell: Progress | None = None) -> Refit:
     """D of one region for one network.
 
     Args:

@@ -7,7 +7,7 @@ constraints; must not know integrators.
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from typing import Annotated, Literal
 
@@ -20,9 +20,8 @@ from studio.hybrid.coupling import Motion
 from studio.hybrid.inner import refit, sampled_system
 from studio.hybrid.refit import Refit
 from studio.potentials.base import BoundPotential
+from studio.progress import Progress
 from studio.units import Femtosecond, Kelvin
-
-Tell = Callable[[float, str], None]
 
 LADDER: tuple[float, ...] = (4.0, 2.0, 1.0)
 """Time steps that are tried in turn where none is asked for, fs."""
@@ -63,7 +62,7 @@ class Schedule(BaseModel):
         """
         return ceil(timestep / self.inner_timestep - 1e-6)
 
-    def motion(self, mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], temperature: Kelvin, tell: Tell) -> Motion:
+    def motion(self, mm: MMSystem, described: Sequence[tuple[Part, BoundPotential]], temperature: Kelvin, tell: Progress) -> Motion:
         """Refits (from the disk where they were made before), masses and constraints.
 
         Args:
@@ -77,7 +76,7 @@ class Schedule(BaseModel):
         return Motion(refits, self.hydrogen_mass, self.hydrogens == "held")
 
 
-def _known_refit(mm: MMSystem, part: Part, potential: BoundPotential, temperature: float, tell: Tell) -> Refit:
+def _known_refit(mm: MMSystem, part: Part, potential: BoundPotential, temperature: float, tell: Progress) -> Refit:
     import openmm
 
     terms = openmm.XmlSerializer.serialize(sampled_system(mm, part))

@@ -3,7 +3,6 @@
 Knows systems, regions and potentials by name; must not know how the model is moved.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +11,7 @@ from studio import plugins
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import GoModel
 from studio.coarse.learned_beads import Learned
+from studio.coarse.martini import Martini
 from studio.errors import UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.boundary import LinkStyle, Part, cap
@@ -19,13 +19,13 @@ from studio.hybrid.coupling import Model, beads_only, couple_fragments, network_
 from studio.hybrid.embedding import Electrostatic, Polarisation
 from studio.hybrid.schedule import LADDER, Schedule
 from studio.potentials.base import BoundPotential, Device, Potential
+from studio.progress import Progress
 from studio.region import AnyRegion, Focus
 from studio.structure import Structure
 from studio.system import System
 
-Progress = Callable[[float, str], None]
 Resolution = Literal["nnp", "nnp/mm", "mm", "beads"]
-BeadModel = Annotated[GoModel | Calvados | Learned, Field(discriminator="kind")]
+BeadModel = Annotated[GoModel | Calvados | Learned | Martini, Field(discriminator="kind")]
 """What beads feel."""
 
 TIMESTEPS: dict[Resolution, float] = {"nnp": 1.0, "nnp/mm": LADDER[0], "mm": 2.0, "beads": 10.0}
@@ -140,8 +140,8 @@ class View(BaseModel):
         structure = structure if structure is not None else system.prepare(progress)
         if self.resolution == "beads":
             return beads_only(self.beads.build(system.prepare(progress), structure, temperature, system.ph))
-        if structure.is_beads:
-            raise UnsupportedError("These are beads, one a residue, and this level needs atoms. Choose a level of beads, or open the protein with its atoms.")
+        if structure.is_coarse:
+            raise UnsupportedError("These are beads, and this level needs atoms. Choose a level of beads, or open the protein with its atoms.")
         if self.resolution == "nnp":
             return self._network(system, structure, tell)
         mm = system.parametrise(structure, progress)

@@ -62,6 +62,35 @@ def bead_chains(sequences: tuple[str, ...], shape: ChainShape, seed: int, box_nm
     )  # fmt: skip
 
 
+def check_chains(sequences: tuple[str, ...]) -> None:
+    """Refuse what cannot become chains.
+
+    Args:
+        sequences: See `bead_chains`.
+
+    Raises:
+        StructureError: A letter that is no amino acid, or too many residues or chains.
+    """
+    for place, sequence in enumerate(sequences, 1):
+        try:
+            _checked(sequence)
+        except StructureError as problem:
+            if len(sequences) == 1:
+                raise
+            raise StructureError(f"Chain {place}: {problem}") from problem
+    if sequences:
+        _refuse_size(list(sequences))
+
+
+def net_charge(sequences: tuple[str, ...]) -> int:
+    """Sum of the charges of side chains and ends, e, with neutral histidines.
+
+    Args:
+        sequences: One-letter codes.
+    """
+    return sum(CHARGES.get(letter, 0) for sequence in sequences for letter in sequence)
+
+
 def _title(chains: list[str]) -> str:
     return f"a chain of {len(chains[0])} residues" if len(chains) == 1 else f"{len(chains)} chains of {sum(map(len, chains))} residues"
 

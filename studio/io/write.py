@@ -73,8 +73,9 @@ def _box_line(box: Floats) -> str:
 
 
 def _conect_lines(structure: Structure) -> list[str]:
-    """CONECT records of ligands, at most four partners a line; a double bond is written twice, a triple bond thrice."""
-    ligand = set(structure.atoms_of("ligand").tolist())
+    """CONECT records of ligands, and of residues of several beads, at most four partners a line; a double bond is written twice, a triple bond thrice."""
+    several = structure.is_coarse and not structure.is_beads
+    ligand = set(range(len(structure)) if several else structure.atoms_of("ligand").tolist())
     partners: dict[int, list[int]] = defaultdict(list)
     for (i, j), order in zip(structure.bonds.tolist(), structure.bond_orders.tolist(), strict=True):
         if (i in ligand or j in ligand) and max(i, j) < MAX_SERIAL:

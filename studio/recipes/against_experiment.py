@@ -1,22 +1,23 @@
 """Against experiment: predictions of a series beside measured free energies of binding, and beside what has to be beaten."""
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from studio.errors import SettingsError, StudioError
+from studio.errors import SettingsError
 from studio.experiment import ENERGIES, FEWEST, STATISTICS, Agreement, agreement, difference, fitted
-from studio.hybrid.view import Progress
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.base import Study
 from studio.recipes.experiment_report import ATOMS, NULL, OURS, WEIGHT, report
+from studio.recipes.lasting import Lasting
 from studio.recipes.predictions import Predictions, predictions
-from studio.recipes.strain_series import Records, Series
+from studio.recipes.series import AnySeries, Series
+from studio.recipes.work import Watch
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Floats, Structure
 from studio.system import FromTarget, Pocket, System
 
@@ -25,7 +26,7 @@ SCALE = (
 )
 
 
-class AgainstExperiment(Recipe):
+class AgainstExperiment(Lasting):
     """Predicted against measured free energies of binding.
 
     Args:
@@ -36,6 +37,11 @@ class AgainstExperiment(Recipe):
         measured: CSV of measured values, for ligands that bring none.
         shifted: Compare after giving the predictions the mean of the measurements.
         seed: Random seed of the bootstrap.
+
+    `values` has rmse_kcal_mol, mae_kcal_mol, tau and r with their intervals (rmse_low_kcal_mol, ...), shift_kcal_mol and ligands.
+
+    `arrays` has for each ligand names, measured_dG_kcal_mol, predicted_kcal_mol (as given), predicted_error_kcal_mol, compared_kcal_mol (shifted),
+    heavy_atoms, weight_da and systems (JSON); and methods, statistics and figures (methods, statistics, 3): value, low, high.
     """
 
     study: ClassVar[Study] = Study(
@@ -46,7 +52,7 @@ class AgainstExperiment(Recipe):
 
     kind: Literal["against_experiment"] = "against_experiment"
     version: Literal[1] = 1
-    source: Annotated[Records | Series, Field(discriminator="kind")]
+    source: AnySeries
     predictions: Annotated[
         str,
         Field(
@@ -72,26 +78,11 @@ class AgainstExperiment(Recipe):
     ] = True
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
-    def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Result:
-        """Compare; what has no prediction or no measurement is a note.
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Compare; what has no prediction or no measurement is a note. It takes seconds, and nothing is kept."""
+        return self._compared(*self._ligands(watch))
 
-        `values` has rmse_kcal_mol, mae_kcal_mol, tau and r with their intervals (rmse_low_kcal_mol, ...), shift_kcal_mol and ligands. `arrays` has for each
-        ligand names, measured_dG_kcal_mol, predicted_kcal_mol (as given), predicted_error_kcal_mol, compared_kcal_mol (shifted), heavy_atoms, weight_da and
-        systems (JSON); and methods, statistics and figures (methods, statistics, 3): value, low, high.
-
-        Args:
-            structure: Not used: the source has many.
-            on_frame: Not used: it takes seconds.
-            progress: Called with a fraction and a sentence.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            ligands, notes = self._ligands(progress)
-            return self._compared(recipe, ligands, notes)
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-
-    def _ligands(self, progress: Progress | None) -> tuple[list["_Ligand"], list[str]]:
+    def _ligands(self, watch: Watch) -> tuple[list["_Ligand"], list[str]]:
         """All ligands of which both is known, and sentences about the others."""
         parts = [predictions(place, quantity) for place, quantity in ((self.predictions, self.quantity), (self.added, "")) if place]
         told = predictions(self.measured).values if self.measured else {}
@@ -99,12 +90,11 @@ class AgainstExperiment(Recipe):
         chosen, notes = _known({name: affinity for name, (_, affinity) in series.items()}, parts)
         ligands = []
         for number, name in enumerate(chosen):
-            if progress:
-                progress(number / len(chosen), f"Reading {name}")
+            watch(number / len(chosen), f"Reading {name}")
             ligands.append(_Ligand(name, *series[name], parts))
         return ligands, notes
 
-    def _compared(self, recipe: dict[str, object], ligands: list["_Ligand"], notes: list[str]) -> Result:
+    def _compared(self, ligands: list["_Ligand"], notes: list[str]) -> Result:
         measured = np.array([ligand.measured for ligand in ligands])
         features = {ATOMS: np.array([ligand.heavy for ligand in ligands]), WEIGHT: np.array([ligand.weight for ligand in ligands])}
         given = np.array([ligand.predicted for ligand in ligands]) if self.predictions else fitted(features[ATOMS], measured)
@@ -118,7 +108,7 @@ class AgainstExperiment(Recipe):
         values = {"ligands": float(len(ligands)), "shift_kcal_mol": ours.shift} | _values(ours)
         arrays = _arrays(ligands, measured, given, ours, found)
         values |= _margins(found)
-        return Result(recipe, values, arrays, versions() | {"intervals": f"95 %, bootstrap over ligands, seed {self.seed}"}, tuple(notes))
+        return Result({}, values, arrays, versions() | {"intervals": f"95 %, bootstrap over ligands, seed {self.seed}"}, tuple(notes))
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """Scatter plot, statistics beside what has to be beaten, published figures, and the ligands from the worst one on.

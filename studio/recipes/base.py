@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from studio import plugins
 from studio.errors import SettingsError
 from studio.frame import Frame
-from studio.hybrid.view import Progress
+from studio.progress import Progress
 from studio.report import Report, Table
 from studio.result import Result
 from studio.settings import validated
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     """
 
     resumes: ClassVar[bool] = False
-    """True for a recipe that is `Resumable`."""
+    """True for a recipe that is `Resumable`; see `studio.recipes.lasting.Lasting`."""
     study: ClassVar[Study | None] = None
     """How people are offered it; not at all where there is none."""
 

@@ -1,9 +1,6 @@
 """Series: interactions and end-point binding energies of many ligands in one protein, each ligand by itself."""
 
-import csv
-import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -11,18 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from studio.errors import StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
-from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.crew import Crew
+from studio.recipes.base import Study
 from studio.recipes.endpoint import EndPointPose
 from studio.recipes.interaction import Interaction
-from studio.recipes.ligands import Complex, Done, Task, all_of, check_some, complexes, failures, folder_of
-from studio.recipes.strain_series import Records, Series
-from studio.recorder import RECIPE
+from studio.recipes.ligands import Done, LigandSeries, Task, folder_of
+from studio.recipes.series import Acidity, Complex, complexes
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result
 from studio.structure import Structure
 from studio.system import FromFile
 from studio.units import Nanometer
@@ -39,7 +31,7 @@ def _file(value: object) -> object:
     return FromFile(path=value) if isinstance(value, str) and value else value or None
 
 
-class _Many(Recipe):
+class _InProtein(LigandSeries):
     """What the recipes of this file share.
 
     Args:
@@ -49,12 +41,10 @@ class _Many(Recipe):
         crew: Who works on it; the numbers do not depend on that.
     """
 
-    resumes: ClassVar[bool] = True
+    table_name: ClassVar[str] = TABLE
 
-    source: Annotated[Records | Series, Field(discriminator="kind")]
     protein: Annotated[FromFile | None, BeforeValidator(_file)] = Field(default=None, title="Protein file", description=_PROTEIN)
-    ph: Annotated[float, Field(ge=0.0, le=14.0, title="pH", description="Decides on protonation where a file leaves hydrogens out.")] = 7.4
-    crew: Crew = Crew()
+    ph: Acidity = 7.4
 
     def single(self, ligand: Complex) -> Interaction | EndPointPose:
         """The recipe for one ligand.
@@ -77,12 +67,14 @@ class _Many(Recipe):
         return [Task(index, each.name, self.single(each), each.files, each.affinity, folder_of(folder, index)) for index, each in enumerate(ligands)]
 
 
-class InteractionSeries(_Many):
+class InteractionSeries(_InProtein):
     """Interaction energies of many ligands, by residue.
 
     Args:
         relax: Take clashes out of the poses first.
         reach: Residues that come this close to a ligand are asked, nm.
+
+    `arrays` has besides rows (r,): all residues that come near one of the ligands, residues_kcal_mol (l, r), each of `TOTALS` (l,), and hydrogen_bonds (l,).
     """
 
     study: ClassVar[Study | None] = Study(
@@ -102,25 +94,18 @@ class InteractionSeries(_Many):
         """
         return Interaction(system=ligand.system, receptor=ligand.receptor, relax=self.relax, potentials=(), reach=self.reach)
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure all ligands, in their order.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """MM as a whole, and its parts."""
+        return TOTALS
 
-        `arrays` has names (l,), rows (r,): all residues that come near one of them, residues_kcal_mol (l, r), each of `TOTALS` (l,),
-        hydrogen_bonds (l,), places_in_series (l,) and measured_dG_kcal_mol (l,); not a number for what failed or is not there.
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Totals and residues of all ligands.
 
         Args:
-            structure: Not used: the source has many.
-            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished ligands are kept, and found again.
+            done: In their order.
         """
-        return _run(self, _residues, TOTALS, on_frame, progress, folder=folder)
+        return {name: np.array([each.value(name) for each in done]) for name in TOTALS} | _residues(done)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues and ligands as a map.
@@ -134,13 +119,15 @@ class InteractionSeries(_Many):
         return interactions_report(self, result)
 
 
-class EndPointSeries(_Many):
+class EndPointSeries(_InProtein):
     """MM/GBSA of many ligands, one relaxed pose each, ranked.
 
     Args:
         solvent: Generalised Born model.
         reach: Protein within this distance of a ligand is kept, nm.
         potential: Registered name of the potential that gives the ligands' strain; empty for none.
+
+    `arrays` has besides each of `COLUMNS` (l,) and ligand_charge_e (l,).
     """
 
     study: ClassVar[Study | None] = Study(
@@ -163,22 +150,18 @@ class EndPointSeries(_Many):
         """
         return EndPointPose(system=ligand.system, receptor=ligand.receptor, solvent=self.solvent, reach=self.reach, potential=self.potential)
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure all ligands; `arrays` has them in the order of the series: names, each of `COLUMNS`, ligand_charge_e, and measured_dG_kcal_mol.
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The energy, and its parts."""
+        return COLUMNS
+
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Energies and charges of all ligands.
 
         Args:
-            structure: Not used: the source has many.
-            on_frame: Called with the pose of the ligand that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished ligands are kept, and found again.
+            done: In their order.
         """
-        return _run(self, _energies, COLUMNS, on_frame, progress, folder=folder)
+        return {name: np.array([each.value(name) for each in done]) for name in (*COLUMNS, "ligand_charge_e")}
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: the ranking, against experiment, and what separates the ligands.
@@ -190,41 +173,6 @@ class EndPointSeries(_Many):
         from studio.recipes.binding_series_report import ranking_report
 
         return ranking_report(self, result)
-
-
-Gather = Callable[[Sequence[Done]], dict[str, NDArray[np.generic]]]
-
-
-def _run(recipe: _Many, gather: Gather, columns: Sequence[str], on_frame: OnFrame | None, progress: Progress | None, *, folder: Path | None) -> Result:
-    data = json.loads(recipe.to_json())
-
-    def after(done: list[Done]) -> None:
-        if folder:
-            write_whole(folder / TABLE, table(done, columns).encode())
-
-    try:
-        tasks = recipe.tasks(folder)
-        if folder:
-            with storage(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
-        done, told = all_of(tasks, recipe.crew, on_frame, progress, after)
-        check_some(done)
-    except StudioError as problem:
-        return Result(data, provenance=versions(), failure=Failure.from_error(problem))
-    values = {"ligands": float(len(done)), "failed": float(len(failures(done)))}
-    provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
-    return Result(data, values, _common(done) | gather(done), provenance, (*failures(done), *told))
-
-
-def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-    measured = [np.nan if each.task.affinity is None else each.task.affinity for each in done]
-    names, places = np.array([each.task.name for each in done], dtype=np.str_), np.array([each.task.index for each in done], dtype=np.int64)
-    return {"names": names, "places_in_series": places, "measured_dG_kcal_mol": np.array(measured)}
-
-
-def _energies(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
-    return {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in (*COLUMNS, "ligand_charge_e")}
 
 
 def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
@@ -239,23 +187,4 @@ def _residues(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
             own = dict(zip(map(str, each.result.arrays["rows"]), parts.sum(axis=1), strict=True))
             energies[index] = [own.get(row, np.nan) for row in rows]
             bonds[index] = len(each.result.arrays["hydrogen_bonds"])
-    totals = {name: np.array([each.result.values.get(name, np.nan) for each in done]) for name in TOTALS}
-    return totals | {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}
-
-
-def table(done: Sequence[Done], columns: Sequence[str]) -> str:
-    """All ligands as CSV; energies in kcal/mol.
-
-    Args:
-        done: In any order.
-        columns: Names among the values of their results.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "index", *columns, "measured_dG_kcal_mol", "failure", "notes"])
-    for each in done:
-        numbers = [f"{each.result.values[column]:.3f}" if column in each.result.values else "" for column in columns]
-        affinity = "" if each.task.affinity is None else f"{each.task.affinity:.2f}"
-        failure = each.result.failure.message if each.result.failure else ""
-        writer.writerow([each.task.name, each.task.index, *numbers, affinity, failure, " ".join(each.result.notes)])
-    return text.getvalue()
+    return {"rows": np.array(rows, dtype=np.str_), "residues_kcal_mol": energies, "hydrogen_bonds": bonds}

@@ -1,6 +1,5 @@
 """End-state correction: what a free energy or an ensemble by MM becomes when a network describes the ligand."""
 
-import json
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -11,19 +10,17 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from studio.conformers import rotatable
-from studio.errors import SettingsError, StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
+from studio.errors import SettingsError
 from studio.internal import torsion_angles
-from studio.io import store
-from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.correction_leg import Estimated, Leg, Watch
+from studio.recipes.base import Study
+from studio.recipes.correction_leg import Estimated, Leg
 from studio.recipes.correction_report import report
+from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.strain import torsion_names
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Structure
 from studio.units import BOLTZMANN, KJ_PER_KCAL
 
@@ -40,7 +37,7 @@ DRIFT = 3.0
 """Halves that are so many standard errors apart say that the windows drift."""
 
 
-class EndStateCorrection(Recipe):
+class EndStateCorrection(Lasting):
     """MM to NNP/MM, of one run or of the difference between two.
 
     Args:
@@ -52,9 +49,14 @@ class EndStateCorrection(Recipe):
         picoseconds: Length of each of these windows; 0 for none.
         frames: At most so many frames of the run are asked.
         seed: Random seed of the windows.
+
+    `values` has correction_kcal_mol and its error_kcal_mol, where they can be believed: of one run relative to its first structure, of two their difference.
+
+    For each leg (first, second) `arrays` has LEG_recorded_kj_mol (brackets of the frames), LEG_brackets_kj_mol and LEG_counts (windows), LEG_overlap,
+    LEG_convergence_kcal_mol (5, p), LEG_estimates_kcal_mol (rows of LEG_estimators: value, error, effective samples, believed), LEG_angles_degrees (n, t),
+    LEG_weights (2, n) by MM and by NNP/MM, LEG_torsions.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study] = Study(
         "From MM to a network: end-state correction",
         "What the free energy and the shapes of a recorded MM run become when a network describes the ligand. A minute by reweighting, ten and more with "
@@ -90,39 +92,15 @@ class EndStateCorrection(Recipe):
             raise ValueError("lambdas have to rise from 0 to 1, such as 0, 0.5, 1")
         return lambdas
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Correct; without overlap there are diagnostics and no number.
-
-        `values` has correction_kcal_mol and its error_kcal_mol, where they can be believed: of one run relative to its first structure, of two their
-        difference. For each leg (first, second) `arrays` has LEG_recorded_kj_mol (brackets of the frames), LEG_brackets_kj_mol and LEG_counts (windows),
-        LEG_overlap, LEG_convergence_kcal_mol (5, p), LEG_estimates_kcal_mol (rows of LEG_estimators: value, error, effective samples, believed),
-        LEG_angles_degrees (n, t), LEG_weights (2, n) by MM and by NNP/MM, LEG_torsions.
-
-        Args:
-            structure: Not used: the recording has its own.
-            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished windows are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            places = [place for place in (self.recording, self.other) if place]
-            watches = [Watch(on_frame, progress, index / len(places), (index + 1) / len(places)) for index in range(len(places))]
-            legs = [Leg(self, Path(place), name) for name, place in zip(("first", "second"), places, strict=False)]
-            _check_same(legs)
-            if folder:
-                _open(self, legs[0].structure, folder)
-            for leg, watch in zip(legs, watches, strict=True):
-                leg.measure(folder, watch)
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return _result(recipe, legs)
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Correct; without overlap there are diagnostics and no number."""
+        places = [place for place in (self.recording, self.other) if place]
+        legs = [Leg(self, Path(place), name) for name, place in zip(("first", "second"), places, strict=False)]
+        _check_same(legs)
+        keep_structure(legs[0].structure, folder)
+        for number, leg in enumerate(legs):
+            leg.measure(folder, watch, share(watch, number / len(legs), (number + 1) / len(legs)))
+        return _result(legs)
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """The correction or why there is none, estimates, overlap, brackets, convergence, and angles by both.
@@ -159,14 +137,7 @@ def _smiles(ligand: Structure) -> str:
     return str(Chem.MolToSmiles(Chem.RemoveHs(ligand.to_rdkit())))
 
 
-def _open(recipe: EndStateCorrection, structure: Structure, folder: Path) -> None:
-    with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
-    store.save(structure, folder / STRUCTURE)
-
-
-def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
+def _result(legs: Sequence[Leg]) -> Result:
     rows = [leg.estimates() for leg in legs]
     chosen = _believed(rows)
     values = _difference(legs, chosen)
@@ -177,7 +148,7 @@ def _result(recipe: dict[str, object], legs: Sequence[Leg]) -> Result:
         values |= {f"{leg.name}_{key}": number for key, number in _numbers(leg, best).items()}
         notes += _remarks(leg, found)
     notes.append(HELD if legs[0].windows else ROUNDED.format(blur=max(leg.blur for leg in legs) / KJ_PER_KCAL))
-    return Result(recipe, values, arrays, versions() | legs[0].provenance | {"temperature_k": f"{legs[0].temperature:g}"}, tuple(notes))
+    return Result({}, values, arrays, versions() | legs[0].provenance | {"temperature_k": f"{legs[0].temperature:g}"}, tuple(notes))
 
 
 def _believed(rows: Sequence[Sequence[Estimated]]) -> list[Estimated]:

@@ -3,32 +3,30 @@
 Knows recordings, dynamics and brackets; must not know what several legs are for.
 """
 
-import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
-from studio import plugins
+from studio import parts, plugins
 from studio.correction import Brackets, Windows, doubt_of, one_sided
-from studio.errors import SettingsError, StoppedError, StructureError, UnsupportedError
-from studio.files import write_whole
+from studio.errors import SettingsError, StructureError, UnsupportedError
 from studio.frame import Frame
 from studio.hybrid.boundary import Part, cap
 from studio.hybrid.coupling import couple_fragments
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import View
 from studio.inputs import localised
+from studio.parts import keep, kept
 from studio.potentials.base import BoundPotential, Potential, evaluate_batch
-from studio.recipes.base import OnFrame
+from studio.progress import Progress
 from studio.recipes.dynamics import SAFE, Dynamics
+from studio.recipes.lasting import part_key
+from studio.recipes.work import Watch
 from studio.recorder import RECIPE
 from studio.replay import Replay
-from studio.result import versions
 from studio.settings import validated
 from studio.simulation import OpenMMSimulation
 from studio.structure import Floats, Structure
@@ -46,26 +44,6 @@ MBAR, RECORDED = "MBAR, all windows", "recorded run, reweighted"
 """Names of the two estimates that are there to be reported."""
 GRID = 0.001
 """To which recorded frames are stored, nm."""
-
-
-class Watch:
-    """Tells how far it is, and ends the work when the user says so."""
-
-    def __init__(self, on_frame: OnFrame | None, progress: Progress | None, begin: float, end: float) -> None:
-        self._on_frame, self._progress, self._begin, self._end = on_frame, progress, begin, end
-        self._frame = Frame(0, 0.0, np.zeros((0, 3), dtype=np.float32), energies={"potential": 0.0, "kinetic": 0.0})
-
-    def __call__(self, fraction: float, sentence: str, frame: Frame | None = None) -> None:
-        """Tell, and listen.
-
-        Raises:
-            StoppedError: The user stopped it.
-        """
-        self._frame = frame or self._frame
-        if self._on_frame and self._on_frame(self._frame) is False:
-            raise StoppedError("Stopped. Windows that are finished are kept: run it again to go on.")
-        if self._progress:
-            self._progress(self._begin + (self._end - self._begin) * min(fraction, 1.0), sentence)
 
 
 class Leg:
@@ -98,28 +76,31 @@ class Leg:
         """Of the run, K."""
         return self.dynamics.temperature
 
-    def measure(self, folder: Path | None, watch: Watch) -> None:
+    def measure(self, folder: Path | None, watch: Watch, tell: Progress) -> None:
         """Ask the network about the frames, then sample what is between the ends.
 
         Args:
             folder: Where finished windows are kept.
-            watch: Is told.
+            watch: Shows what is worked on.
+            tell: Is told how far this leg is.
 
         Raises:
             StudioError: The network refuses, a window does not run, or the user stopped it.
         """
-        watch(0.0, "Preparing the run's force field")
+        self._watch, self._tell = watch, tell
+        watch.show(self.structure.positions)
+        tell(0.0, "Preparing the run's force field")
         mm = self.dynamics.system.parametrise(self.structure)
         potential = self._potential = _bound(self.recipe.potential, self.part.structure)
         self.provenance = dict(potential.provenance) | mm.provenance
         brackets = Brackets(mm, self.part, potential)
         self.reference = float(brackets(self.structure.positions[None, self.part.seen], _boxes(self.structure))[0])
-        self.places = [self._recorded(brackets, watch)]
+        self.places = [self._recorded(brackets)]
         self.blur = _blur(potential, self.part, self.places[0])
         if self.recipe.picoseconds:
             series = []
             for index, lam in enumerate(self.recipe.lambdas):
-                series.append(self._window(index, lam, brackets, folder, watch))
+                series.append(self._window(index, lam, brackets, folder))
             self.windows = Windows.of(self.recipe.lambdas, [found for found, _ in series], self.temperature)
             self.places = [places[rows] for (_, places), rows in zip(series, self.windows.rows, strict=True)]
 
@@ -148,37 +129,40 @@ class Leg:
         logs = (self.recorded.min() - self.recorded) / (BOLTZMANN * self.temperature)
         return np.stack([np.full(len(logs), 1.0 / len(logs)), np.exp(logs) / np.exp(logs).sum()])
 
-    def _recorded(self, brackets: Brackets, watch: Watch) -> Floats:
+    def _recorded(self, brackets: Brackets) -> Floats:
         """Asks about the frames of the run; gives the places of the region in them."""
         every = -(-len(self.replay) // self.recipe.frames)
         blocks = list(self.replay.blocks(range(0, len(self.replay), every), 100, self.part.seen))
         positions = np.concatenate([block.positions for block in blocks])
         boxes = None if self.structure.box is None else np.concatenate([block.boxes for block in blocks])
         said = "Asking the network about recorded frames"
-        self.recorded = brackets(positions, boxes, lambda done: watch(0.05 * done / len(positions), said))
+        self.recorded = brackets(positions, boxes, lambda done: self._tell(0.05 * done / len(positions), said))
         return self._whole(positions, boxes)
 
     def _whole(self, positions: Floats, boxes: Floats | None) -> Floats:
         images = [None] * len(positions) if boxes is None else list(boxes.astype(np.float64))
         return np.stack([self.part.whole(place.astype(np.float64), box) for place, box in zip(positions, images, strict=True)])
 
-    def _window(self, index: int, lam: float, brackets: Brackets, folder: Path | None, watch: Watch) -> tuple[Floats, Floats]:
+    def _window(self, index: int, lam: float, brackets: Brackets, folder: Path | None) -> tuple[Floats, Floats]:
         """Brackets along time, and the places of the region, of one lambda; from the folder where they are there."""
         count = len(self.recipe.lambdas)
         begin = 0.05 + 0.95 * index / count
         drive, start = self._drive(index, lam), self._start(index)
         path, key = folder / f"{self.name}-{lam:g}.npz" if folder else None, _key(drive, start, self.provenance, self.recipe.picoseconds)
-        known = _kept(path, key) if path else None
+        known = kept(path, key)
         if known is not None:
-            return known
-        tell = f"Window {index + 1} of {count} (lambda {lam:g})"
-        watch(begin, tell)
-        simulation = self._simulation(drive, start)
-        positions, boxes = _sampled(simulation, self.recipe.picoseconds, self.part, lambda part, frame: watch(begin + 0.9 * part / count, tell, frame))
-        found = brackets(positions, boxes if self.structure.box is not None else None, lambda _done: watch(begin + 0.95 / count, tell))
+            return known.arrays["brackets"], known.arrays["places"].astype(np.float64)
+        sentence = f"Window {index + 1} of {count} (lambda {lam:g})"
+        self._tell(begin, sentence)
+
+        def look(part: float, frame: Frame) -> None:
+            self._watch.frame = frame
+            self._tell(begin + 0.9 * part / count, sentence)
+
+        positions, boxes = _sampled(self._simulation(drive, start), self.recipe.picoseconds, self.part, look)
+        found = brackets(positions, boxes if self.structure.box is not None else None, lambda _done: self._tell(begin + 0.95 / count, sentence))
         whole = self._whole(positions, boxes if self.structure.box is not None else None)
-        if path:
-            _keep(path, key, found, whole)
+        keep(path, key, parts.Part({"brackets": found, "places": whole.astype(np.float32)}, {}))
         return found, whole
 
     def _drive(self, index: int, lam: float) -> Dynamics:
@@ -271,26 +255,5 @@ def _blur(potential: BoundPotential, part: Part, places: Floats) -> float:
 
 def _key(drive: Dynamics, start: Structure, provenance: dict[str, str], picoseconds: float) -> str:
     """A hash of all that a window depends on."""
-    parts = (
-        drive.to_json(),
-        start.key,
-        f"{picoseconds:g}",
-        json.dumps(provenance, sort_keys=True),
-        *(f"{name} {version}" for name, version in versions().items()),
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _keep(path: Path, key: str, brackets: Floats, places: Floats) -> None:
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, key=np.array(key), brackets=brackets, places=places.astype(np.float32))
-    write_whole(path, content.getvalue())
-
-
-def _kept(path: Path, key: str) -> tuple[Floats, Floats] | None:
-    """A window that was finished with the same settings and versions, or none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return (file["brackets"], file["places"].astype(np.float64)) if str(file["key"]) == key else None
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        return None
+    found = json.dumps(provenance, sort_keys=True)
+    return part_key(drive.to_json(), start.key, f"{picoseconds:g}", found)

@@ -15,9 +15,10 @@ from studio.errors import SettingsError, SimulationError, StudioError
 from studio.files import storage
 from studio.frame import Frame
 from studio.hybrid.schedule import LADDER, Schedule
-from studio.hybrid.view import Progress, Resolution, View
+from studio.hybrid.view import Resolution, View
 from studio.io import store
 from studio.probe import probe
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder, kept_restraints
 from studio.result import Failure, Result, versions

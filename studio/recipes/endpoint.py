@@ -3,7 +3,6 @@
 See `studio.endpoint` for what is computed and what is left out.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,21 +17,19 @@ from studio import plugins
 from studio.conformers import check_molecule, conformers
 from studio.endpoint import TERMS, Ends, doubts, strains, total
 from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
 from studio.forcefield.pocket import Capped
-from studio.hybrid.view import Progress
-from studio.io import store
 from studio.partners import partners
-from studio.parts import Part, keep, kept, key_of
+from studio.parts import Part, keep, kept
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.progress import Progress
+from studio.recipes.base import Study
 from studio.recipes.interaction import complex_of
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.recorded import Frames, recorded
-from studio.recipes.work import OnPhase, Watch, going, share
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.settle import settled
 from studio.structure import Floats, Integers, Structure
 from studio.system import Implicit, System
@@ -53,7 +50,7 @@ _HELD = 0.03
 """How far a heavy atom of the ligand may go when a frame is relaxed for its strain, nm."""
 
 
-class _Ends(Recipe):
+class _Ends(Lasting):
     """What the recipes of this file share.
 
     Args:
@@ -61,14 +58,36 @@ class _Ends(Recipe):
         reach: Protein within this distance of the ligand is kept, nm.
         potential: Registered name of the potential that gives the ligand's strain; empty for none.
         conformers: Shapes from which the free ligand's minimum is searched.
-    """
 
-    resumes: ClassVar[bool] = True
+    `values` has binding_kcal_mol and binding_error_kcal_mol, each of the `TERMS` and strain likewise, frames, and ligand_charge_e.
+
+    `arrays` has binding_kcal_mol (frames,), terms_kcal_mol (frames, 4), strain_kcal_mol (frames,), not a number where it was not measured, and ligand_atoms;
+    of a run besides frame (its number in the recording), time_ps, running_frames, running_kcal_mol and running_error_kcal_mol.
+    """
 
     solvent: Literal["gbn2", "obc2"] = Field(default="gbn2", title="Water model", description="Generalised Born: GBn2 is the newer one; OBC2 the more common.")
     reach: Nanometer = Field(default=0.8, title="Protein around the ligand (nm)", description="What lies farther off is left out; it hardly matters.")
     potential: str = Field(default="so3lr", title="Strain by", description="Which potential says how much the ligand pays for its shape; empty for none.")
     conformers: Annotated[int, Field(ge=0, le=1000)] = 20
+
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Evaluate all frames; what the potential refuses is a note."""
+        work = _Work(self, self.source(structure, watch), folder)
+        watch.show(work.source.pair.structure.positions)
+        work.evaluate(watch)
+        return work.result()
+
+    def source(self, structure: Structure | None, watch: Watch) -> Frames:
+        """The frames in which ligand and receptor are looked at.
+
+        Args:
+            structure: The prepared structure, where there is one already.
+            watch: Is told.
+
+        Raises:
+            StudioError: There are none, or no ligand and receptor in them.
+        """
+        raise NotImplementedError
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: the free energy with its error, where it comes from, and how it settles along the run.
@@ -105,24 +124,9 @@ class EndPoint(_Ends):
     skip: Annotated[float, Field(ge=0.0, le=0.9)] = Field(default=0.2, title="Leave out at the start (share)", description="The run settles there.")
     frames: Annotated[int, Field(ge=1, le=100_000)] = Field(default=50, title="Frames", description="At most so many are evaluated, equally far apart.")
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Evaluate; `values` and `arrays` as in `EndPointPose`, with a line for each frame.
-
-        Besides: frame (its number in the recording), time_ps, running_frames, running_kcal_mol and running_error_kcal_mol.
-
-        Args:
-            structure: Not used: the recording has its own.
-            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        return _run(self, lambda: recorded(self.recording, self.ligand, self.skip, self.frames), on_frame, progress, folder)
+    def source(self, structure: Structure | None, watch: Watch) -> Frames:
+        """Frames of the recording; the structure is not used."""
+        return recorded(self.recording, self.ligand, self.skip, self.frames)
 
 
 class EndPointPose(_Ends):
@@ -146,47 +150,17 @@ class EndPointPose(_Ends):
     ligand: AnyRegion = Focus()
     receptor: System | None = None
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Evaluate; `values` has binding_kcal_mol and binding_error_kcal_mol, each of the `TERMS` and strain likewise, frames, and ligand_charge_e.
-
-        `arrays` has binding_kcal_mol (frames,), terms_kcal_mol (frames, 4), strain_kcal_mol (frames,), not a number where it was not
-        measured, and ligand_atoms.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with the pose; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        return _run(self, lambda: _pose(self, structure, progress), on_frame, progress, folder)
-
-
-def _pose(recipe: EndPointPose, structure: Structure | None, progress: Progress | None) -> Frames:
-    whole, chosen = complex_of(recipe.system, recipe.receptor, recipe.ligand, structure, progress)
-    return Frames(partners(whole, chosen), recipe.system, np.zeros(0, dtype=np.int64), np.zeros(0), lambda _number: whole.positions, whole.key)
-
-
-def _run(recipe: EndPoint | EndPointPose, source: Callable[[], Frames], on_frame: OnFrame | None, progress: Progress | None, folder: Path | None) -> Result:
-    data = json.loads(recipe.to_json())
-    try:
-        work = _Work(recipe, source(), folder)
-        work.evaluate(Watch(work.source.pair.structure.positions, on_frame, progress))
-    except StudioError as problem:
-        return Result(data, provenance=versions(), failure=Failure.from_error(problem))
-    return replace(work.result(), recipe=data)
+    def source(self, structure: Structure | None, watch: Watch) -> Frames:
+        """The pose alone."""
+        whole, chosen = complex_of(self.system, self.receptor, self.ligand, structure, watch)
+        return Frames(partners(whole, chosen), self.system, np.zeros(0, dtype=np.int64), np.zeros(0), lambda _number: whole.positions, whole.key)
 
 
 @dataclass
 class _Work:
     """What is known so far."""
 
-    recipe: EndPoint | EndPointPose
+    recipe: _Ends
     source: Frames
     folder: Path | None
     terms: Floats = field(default_factory=lambda: np.zeros((0, len(TERMS))))
@@ -205,7 +179,7 @@ class _Work:
         Raises:
             StudioError: Nothing could be evaluated, it was stopped, or the folder cannot be written.
         """
-        self._open()
+        keep_structure(self.source.pair.structure, self.folder)
         watch(0.01, "Cutting the neighbourhood of the ligand out")
         near, cut = self.source.pair.cut(self.recipe.reach)
         places = self._settled(watch)
@@ -218,14 +192,6 @@ class _Work:
         )
         self._frames(Ends(near, mm), cut, places, watch)
         self._strained(share(watch, 0.7, 1.0), places)
-
-    def _open(self) -> None:
-        if self.folder is None:
-            return
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
-        store.save(self.source.pair.structure, self.folder / STRUCTURE)
 
     def _settled(self, watch: Watch) -> Callable[[int], Floats]:
         """Gives the positions of a frame; of a single pose those after relaxing it."""
@@ -240,8 +206,7 @@ class _Work:
             keep(path, key, part)
         pose = part.arrays["pose"]
         watch.show(pose)
-        if self.folder:
-            store.save(pair.structure.with_positions(pose), self.folder / STRUCTURE)
+        keep_structure(pair.structure.with_positions(pose), self.folder)
         return lambda _number: pose
 
     def _frames(self, ends: Ends, cut: Capped, places: Callable[[int], Floats], watch: Watch) -> None:
@@ -267,7 +232,7 @@ class _Work:
     def _numbers(self) -> Integers:
         return np.zeros(1, dtype=np.int64) if self.single else self.source.numbers
 
-    def _strained(self, watch: OnPhase, places: Callable[[int], Floats]) -> None:
+    def _strained(self, watch: Progress, places: Callable[[int], Floats]) -> None:
         """Strain of the ligand in some frames; a potential that refuses is a note."""
         if not self.recipe.potential:
             self.notes.append("The ligand's strain is not in it.")
@@ -289,7 +254,7 @@ class _Work:
         self.strain[chosen] = part.arrays["strain"]
         self.notes += part.words["notes"]
 
-    def _relaxed(self, potential: Potential, poses: Floats, watch: OnPhase) -> Part:
+    def _relaxed(self, potential: Potential, poses: Floats, watch: Progress) -> Part:
         whole = self.source.pair.structure
         ligand = whole.take(self.source.pair.ligand)
         ligand = replace(ligand, box=None, droplet=None, fixed=np.zeros(len(ligand), dtype=np.bool_), positions=poses[0])
@@ -311,7 +276,7 @@ class _Work:
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
         chosen = self.source
-        return key_of(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more, *versions().values())
+        return part_key(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes."""

@@ -21,8 +21,8 @@ import numpy as np
 from studio.errors import StoppedError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
-from studio.hybrid.view import Progress
 from studio.inputs import FOLDER, localised, with_relative_paths
+from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew, Team, hired
 

@@ -1,6 +1,5 @@
 """Interaction: what holds a ligand in its pocket, residue by residue - by MM, and by potentials on capped residues and on a cluster."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,19 +11,17 @@ from studio import plugins
 from studio.cluster import cluster_energy, fragment_energies
 from studio.contacts import hydrogen_bonds
 from studio.errors import SettingsError, StoppedError, StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
 from studio.interaction import Nonbonded, row_distances, row_energies
-from studio.io import store
 from studio.partners import Partners, partners
-from studio.parts import Part, keep, kept, key_of
+from studio.parts import Part, keep, kept
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.work import OnPhase, Watch, going, share
-from studio.recorder import RECIPE, STRUCTURE
+from studio.progress import Progress
+from studio.recipes.base import Study
+from studio.recipes.lasting import Lasting, keep_structure, part_key
+from studio.recipes.work import Watch, going, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.settle import settled
 from studio.structure import Flags, Floats, Integers, Structure
 from studio.system import FromTarget, System
@@ -34,7 +31,7 @@ MM_DONE = 0.4
 """Share of the work that is relaxing the pose and MM, guessed."""
 
 
-class Interaction(Recipe):
+class Interaction(Lasting):
     """Interaction energies of a ligand in its pose.
 
     Args:
@@ -45,9 +42,15 @@ class Interaction(Recipe):
         potentials: Registered names of potentials that are asked besides MM.
         reach: Residues with a heavy atom this close to one of the ligand are asked of the potentials, nm.
         largest: Atoms of a cluster at most.
+
+    `values` has mm_kcal_mol, the sum over all rows, and its parts mm_coulomb_kcal_mol, mm_lennard_jones_kcal_mol, mm_water_kcal_mol; for each potential P
+    P_rows_kcal_mol (sum over the rows near the ligand; mm_rows_kcal_mol likewise), P_cluster_kcal_mol, cluster_atoms and cluster_charge_e.
+
+    `arrays` has a line for each row of `rows`: row_residue (its index, -1 for water and salt), row_distance_nm, mm_kcal_mol (rows, 2): Coulomb and
+    Lennard-Jones, and P_kcal_mol, not a number where a row was not asked; ligand_atoms; pose_nm (n, 3), and given_nm as it came; hydrogen_bonds (names)
+    and hydrogen_bond_atoms (h, 3): donor, hydrogen, acceptor.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Interactions of a pose",
         "Which residues hold the ligand, and by how much: energies residue by residue, hydrogen bonds, and the pocket as one cluster. About a minute.",
@@ -68,35 +71,12 @@ class Interaction(Recipe):
     reach: Nanometer = Field(default=0.45, title="Neighbourhood (nm)", description="Residues with a heavy atom this close to the ligand are asked.")
     largest: Annotated[int, Field(ge=10, le=3000)] = 600
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure; what one potential refuses is a note.
-
-        `values` has mm_kcal_mol, the sum over all rows, and its parts mm_coulomb_kcal_mol, mm_lennard_jones_kcal_mol, mm_water_kcal_mol;
-        for each potential P P_rows_kcal_mol (sum over the rows near the ligand; mm_rows_kcal_mol likewise), P_cluster_kcal_mol, cluster_atoms and
-        cluster_charge_e. `arrays` has a line for each row of `rows`: row_residue (its index, -1 for water and salt), row_distance_nm,
-        mm_kcal_mol (rows, 2): Coulomb and Lennard-Jones, and P_kcal_mol, not a number where a row was not asked; ligand_atoms; pose_nm
-        (n, 3), and given_nm as it came; hydrogen_bonds (names) and hydrogen_bond_atoms (h, 3): donor, hydrogen, acceptor.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with the pose; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            pair = self.pair(structure, progress)
-            work = _Work(self, pair, Watch(pair.structure.positions, on_frame, progress), folder)
-            work.measure()
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return replace(work.result(), recipe=recipe)
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure; what one potential refuses is a note."""
+        work = _Work(self, self.pair(structure, watch), watch, folder)
+        watch.show(work.started)
+        work.measure()
+        return work.result()
 
     def pair(self, structure: Structure | None = None, progress: Progress | None = None) -> Partners:
         """The ligand and what it binds to.
@@ -169,13 +149,8 @@ class _Work:
             StudioError: MM refuses, it was stopped before that was done, or the folder cannot be written.
         """
         self.watch(0.01, "Finding the pair")
-        if self.folder:
-            with storage(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
         self._mechanics()
-        if self.folder:
-            store.save(self.pair.structure, self.folder / STRUCTURE)
+        keep_structure(self.pair.structure, self.folder)
         names = self.recipe.potentials
         for number, name in enumerate(names):
             step = (1.0 - MM_DONE) / len(names)
@@ -210,7 +185,7 @@ class _Work:
             return whole.positions
         return settled(self.pair, self.recipe.system.parametrise, going(self.watch, 0.05, 0.25, "Relaxing the pose"))
 
-    def _ask(self, name: str, watch: OnPhase) -> None:
+    def _ask(self, name: str, watch: Progress) -> None:
         """One potential about residues and cluster; what it refuses is a note."""
         try:
             potential: Potential = plugins.load("studio.potentials", name)()
@@ -226,7 +201,7 @@ class _Work:
         self.found[name] = part
         self.notes += part.words["notes"]
 
-    def _asked(self, potential: Potential, watch: OnPhase) -> Part:
+    def _asked(self, potential: Potential, watch: Progress) -> Part:
         rows = [self.pair.rows[index] for index in np.flatnonzero(self.near)]
         parametrise = self.recipe.system.parametrise
         energies = fragment_energies(
@@ -255,7 +230,7 @@ class _Work:
 
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
-        return key_of(self.given, *more, *(f"{name} {text}" for name, text in versions().items()))
+        return part_key(self.given, *more)
 
     def __post_init__(self) -> None:
         self.given = f"{self.pair.structure.key} {self.pair.ligand.tolist()}"

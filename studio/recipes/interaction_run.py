@@ -1,7 +1,6 @@
 """Interaction over a run: energies by residue frame by frame, contacts and hydrogen bonds with how often they are there."""
 
-import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, ClassVar, Literal
@@ -14,18 +13,15 @@ from studio import plugins
 from studio.cluster import fragment_energies
 from studio.contacts import TOUCH, HydrogenBonds, hydrogen_bonds
 from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
 from studio.interaction import Nonbonded, row_distances, row_energies
-from studio.io import store
-from studio.parts import Part, keep, kept, key_of
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.parts import Part, keep, kept
+from studio.recipes.base import Study
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.recorded import Frames, recorded
 from studio.recipes.work import Watch, share
-from studio.recorder import RECIPE, STRUCTURE
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Floats, Structure
 from studio.timeseries import mean_of
 from studio.units import KJ_PER_KCAL, Nanometer
@@ -38,7 +34,7 @@ MM_DONE = 0.5
 """Share of the work that is MM, guessed."""
 
 
-class InteractionRun(Recipe):
+class InteractionRun(Lasting):
     """Interaction energies along a recorded run.
 
     Args:
@@ -48,9 +44,15 @@ class InteractionRun(Recipe):
         frames: At most so many, equally far apart.
         potentials: Registered names of potentials that are asked about single residues in some of the frames.
         reach: Residues that come this close to the ligand are asked of the potentials, nm.
+
+    `values` has frames, mm_kcal_mol and its error, contacts (rows in contact in the mean) and hydrogen_bonds (there in the mean).
+
+    `arrays` has a line for each row of `rows`: row_residue, mm_kcal_mol (mean) and mm_error_kcal_mol, contact (share of frames) and contact_error,
+    P_kcal_mol and P_error_kcal_mol for each potential; a line for each frame: frame, time_ps, frames_kcal_mol (frames, rows, 2): Coulomb and
+    Lennard-Jones, distances_nm (frames, rows); and hydrogen_bonds (names), hydrogen_bond_atoms, occupancy and occupancy_error, shares of frames, and
+    ligand_atoms.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Interactions along a run",
         "Which residues hold the ligand, how firmly and how steadily: energies, contacts and hydrogen bonds over the frames of a run. Some seconds.",
@@ -68,34 +70,12 @@ class InteractionRun(Recipe):
     )
     reach: Nanometer = 0.45
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure.
-
-        `values` has frames, mm_kcal_mol and its error, contacts (rows in contact in the mean) and hydrogen_bonds (there in the mean).
-        `arrays` has a line for each row of `rows`: row_residue, mm_kcal_mol (mean) and mm_error_kcal_mol, contact (share of frames) and
-        contact_error, P_kcal_mol and P_error_kcal_mol for each potential; a line for each frame: frame, time_ps, frames_kcal_mol
-        (frames, rows, 2): Coulomb and Lennard-Jones, distances_nm (frames, rows); and hydrogen_bonds (names), hydrogen_bond_atoms,
-        occupancy and occupancy_error, shares of frames, and ligand_atoms.
-
-        Args:
-            structure: Not used: the recording has its own.
-            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            work = _Work(self, recorded(self.recording, self.ligand, self.skip, self.frames), folder)
-            work.measure(Watch(work.source.pair.structure.positions, on_frame, progress))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return replace(work.result(), recipe=recipe)
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure; what one potential refuses is a note."""
+        work = _Work(self, recorded(self.recording, self.ligand, self.skip, self.frames), folder)
+        watch.show(work.source.pair.structure.positions)
+        work.measure(watch)
+        return work.result()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: residues as bars and as a map over time, hydrogen bonds and contacts with how often they are there.
@@ -130,11 +110,7 @@ class _Work:
             StudioError: MM refuses, it was stopped before that was done, or the folder cannot be written.
         """
         watch(0.01, "Force-field parameters")
-        if self.folder:
-            with storage(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
-            store.save(self.source.pair.structure, self.folder / STRUCTURE)
+        keep_structure(self.source.pair.structure, self.folder)
         self._mechanics(watch)
         try:
             for number, name in enumerate(self.recipe.potentials):
@@ -203,7 +179,7 @@ class _Work:
     def _key(self, *more: str) -> str:
         """A hash of all that a part depends on."""
         chosen = self.source
-        return key_of(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more, *versions().values())
+        return part_key(chosen.key, str(chosen.pair.ligand.tolist()), chosen.system.forcefield.model_dump_json(), *more)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes."""

@@ -1,6 +1,5 @@
 """Landscape: where a recorded run goes - maps as free energies, basins, size and fold - and a second run of the same molecule beside it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,32 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from studio.coarse.contacts import Contacts
 from studio.coarse.mapping import atomic_masses
 from studio.coarse.shape import FOLDED, Turn, bead_contacts, features, radius_of_gyration, rmsd, trace, turns
-from studio.errors import SettingsError, StudioError
-from studio.files import storage, write_whole
-from studio.hybrid.view import Progress
-from studio.io import store
+from studio.errors import SettingsError
 from studio.parts import Part, keep, kept, key_of
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.recipes.base import Study
+from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.recorded_shape import Recording, followed, is_coarse, recording
 from studio.recipes.work import Watch, share
-from studio.recorder import RECIPE, STRUCTURE
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Floats, Integers, Structure
-from studio.surface import PHI_PSI, RAMACHANDRAN, Basin, Surface, basins, fes_error, jensen_shannon, js_floor, populations, spread_edges
+from studio.surface import PHI_PSI, RAMACHANDRAN, SLOWEST, Basin, Surface, basins, fes_error, jensen_shannon, js_floor, populations, spread_edges
 from studio.tica import tica
 from studio.timeseries import mean_of
 
+FEWEST_CONTACTS = 8
+"""Contacts below which nothing is said of a fold."""
 MOST_TURNS = 12
 """Residues that have a map each; of longer chains the slowest coordinates are drawn."""
-FEWEST_CONTACTS = 8
-"""Contacts of the start below which nothing is said of a fold."""
-SLOWEST = ("slowest coordinate", "second slowest")
 
 
-class Landscape(Recipe):
+class Landscape(Lasting):
     """Surfaces and shapes of a recorded run, or of two runs of one molecule.
 
     Args:
@@ -46,9 +42,13 @@ class Landscape(Recipe):
         frames: At most so many of each are looked at, equally far apart.
         lag: Frames between which the slowest coordinates are looked for.
         seed: Of floors and error bars.
+
+    `values` has frames, independent_frames, temperature_K, radius_angstrom, rmsd_angstrom, contacts, each with its error, and of a comparison
+    js, js_floor, fes_error_kcal_mol (of the map that differs most). `arrays`: maps (names), axes, coordinates (maps, f, 2), edges_x, edges_y;
+    frame, time_ps, radius_angstrom, rmsd_angstrom, contacts, (f,) each; basins (names), basin_share, basin_kcal_mol (maps, basins) with
+    basin_share_error, basin_error_kcal_mol; js, js_floor, fes_error_kcal_mol (maps,). What is of the second run ends with `_other`.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Where does it go? (shapes and surfaces)",
         "Which shapes the molecule takes along a run, and how much free energy lies between them; a second run, with atoms or beads, "
@@ -71,34 +71,14 @@ class Landscape(Recipe):
     lag: Annotated[int, Field(title="Lag (frames)", description="Of the slowest coordinates: memory is looked for over so many frames.", ge=1, le=1000)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure.
-
-        `values` has frames, independent_frames, temperature_K, radius_angstrom, rmsd_angstrom, contacts, each with its error, and of a comparison
-        js, js_floor, fes_error_kcal_mol (of the map that differs most). `arrays`: maps (names), axes, coordinates (maps, f, 2), edges_x, edges_y;
-        frame, time_ps, radius_angstrom, rmsd_angstrom, contacts, (f,) each; basins (names), basin_share, basin_kcal_mol (maps, basins) with
-        basin_share_error, basin_error_kcal_mol; js, js_floor, fes_error_kcal_mol (maps,). What is of the second run ends with `_other`.
-
-        Args:
-            structure: Not used: the recordings have their own.
-            on_frame: Called with the frame that is worked on; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            runs = [recording(place, self.skip, self.frames) for place in (self.recording, self.other) if place]
-            work = _Work(self, runs, folder)
-            work.measure(Watch(runs[0].structure.positions, on_frame, progress))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return Result(recipe, work.values, work.arrays, {**versions(), "frames of": work.key}, tuple(work.notes))
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure."""
+        runs = [recording(place, self.skip, self.frames) for place in (self.recording, self.other) if place]
+        watch.show(runs[0].structure.positions)
+        keep_structure(runs[0].structure, folder)
+        work = _Work(self, runs, folder)
+        work.measure(watch)
+        return Result({}, work.values, work.arrays, {**versions(), "frames of": work.key}, tuple(work.notes))
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """What people see: maps in kcal/mol, basins with errors, shapes along the run; a click on a bin or a basin shows a frame of it.
@@ -134,20 +114,12 @@ class _Work:
         Raises:
             StudioError: The runs cannot be compared, it was stopped, or the folder cannot be written.
         """
-        self._begin()
         shown, *particles = followed(self.runs[0].structure, self.runs[1].structure if len(self.runs) > 1 else None)
         frames = [self._read(number, run, rows, watch) for number, (run, rows) in enumerate(zip(self.runs, particles, strict=False))]
         watch(0.9, "Maps and basins")
         self._series(shown, particles[0], frames)
         self._maps(self._surfaces(shown, frames))
         self._clocks()
-
-    def _begin(self) -> None:
-        if self.folder:
-            with storage(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
-            store.save(self.runs[0].structure, self.folder / STRUCTURE)
 
     def _read(self, number: int, run: Recording, rows: Integers, watch: Watch) -> Floats:
         """Positions along one run, kept when they are whole."""
@@ -170,17 +142,15 @@ class _Work:
     def _series(self, shown: Structure, rows: Integers, frames: Sequence[Floats]) -> None:
         """Size, likeness to the start of the first run, and its contacts, along each run."""
         start = self.runs[0].structure.positions[rows]
-        coarse = any(is_coarse(run.structure) for run in self.runs)
-        masses = np.ones(len(shown)) if coarse else atomic_masses(shown)
-        line = trace(shown)
-        contacts = bead_contacts(shown, start) if len(line) >= 3 and all(shown.names[k] == "CA" for k in line.tolist()) else None
+        masses = np.ones(len(shown)) if any(is_coarse(run.structure) for run in self.runs) else atomic_masses(shown)
+        line, contacts = trace(shown), _contacts(shown, start)
         for run, places, end in zip(self.runs, frames, ("", "_other"), strict=False):
             series = {"radius_angstrom": 10.0 * radius_of_gyration(places, masses), "rmsd_angstrom": 10.0 * rmsd(places[:, line], start[line])}
-            if contacts is not None and len(contacts) >= FEWEST_CONTACTS:
-                series |= {"contacts": contacts.fraction(places)}
+            if contacts is not None:
+                series["contacts"] = contacts.fraction(places)
             for name, values in series.items():
                 mean = mean_of(values)
-                self.values |= {name + end: mean.value, **({f"{name}_error{end}": mean.error} if np.isfinite(mean.error) else {})}
+                self.values |= {name + end: float(mean.value), **({f"{name}_error{end}": float(mean.error)} if np.isfinite(mean.error) else {})}
             self.arrays |= {name + end: values for name, values in {**series, "time_ps": run.times, "frame": run.numbers}.items()}
 
     def _surfaces(self, shown: Structure, frames: Sequence[Floats]) -> list[list[Surface]]:
@@ -196,9 +166,6 @@ class _Work:
         slow = tica(columns[:1], self.recipe.lag)
         first, *_ = places = [slow.project(each) for each in columns]
         edges = spread_edges(first[:, 0]), spread_edges(first[:, 1])
-        self.notes.append(
-            f"The slowest coordinates are combinations of {len(slow.used)} torsions and distances of the first run (TICA, lag {self.recipe.lag} frames)."
-        )
         return [[Surface("the whole", SLOWEST, edges, *place.T)] for place in places]
 
     def _maps(self, surfaces: Sequence[Sequence[Surface]]) -> None:
@@ -241,6 +208,14 @@ class _Work:
         worst = int(np.argmax(np.array(told["js"]) / np.array(told["js_floor"])))
         self.arrays |= {name: np.array(numbers) for name, numbers in told.items()}
         self.values |= {"worst_map": float(worst), **{name: numbers[worst] for name, numbers in told.items()}}
+
+
+def _contacts(shown: Structure, start: Floats) -> Contacts | None:
+    """Contacts of the start; none where there are too few for a fold."""
+    if not all(shown.names[k] == "CA" for k in trace(shown).tolist()):
+        return None
+    contacts = bead_contacts(shown, start)
+    return contacts if len(contacts) >= FEWEST_CONTACTS else None
 
 
 def _spread(found: Sequence[Turn], frames: Floats) -> Sequence[Turn]:

@@ -1,39 +1,45 @@
-"""Ligands: a recipe done for the ligands of a series, each by itself.
+"""Ligands: a recipe done for the ligands of a series, each by itself, and the parent of recipes that do that.
 
 `measure` does one ligand and can be sent to another process; a ligand that cannot be done has a result that says why. With a
 folder every finished ligand is kept in one of its own, so that a series that was broken off goes on where it was.
 Must not know any one recipe.
 """
 
-import hashlib
+import csv
+import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from studio.errors import SettingsError, StorageError, StudioError
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.errors import StorageError, StudioError
 from studio.files import storage, write_whole
 from studio.frame import Frame
-from studio.hybrid.view import Progress
 from studio.inputs import with_relative_paths
+from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.recipes.crew import Crew
 from studio.recipes.farm import Harvest, Settings, Trade, spread
-from studio.recipes.strain_series import LIGANDS, Records, Series
+from studio.recipes.lasting import Lasting, part_key
+from studio.recipes.series import AnySeries
+from studio.recipes.work import Watch
 from studio.result import Failure, Result, versions
+from studio.so_far import SoFar
 from studio.structure import Structure
-from studio.system import FromFile, FromTarget, System
 
-KEY = "done.json"
-"""In the folder of a ligand, written last: what its result was made from."""
+LIGANDS, KEY = "ligands", "done.json"
+"""In the folder of a series: a folder for each ligand; in there, written last: what its result was made from."""
 
 
 class Work(Settings, Protocol):
     """A recipe for one ligand."""
 
     def run(self, structure: Structure | None = None, on_frame: OnFrame | None = None, progress: Progress | None = None, folder: Path | None = None) -> Result:
-        """Do it; see `studio.recipes.base.Resumable`."""
+        """Do it; see `studio.recipes.lasting.Lasting`."""
         ...
 
 
@@ -61,8 +67,7 @@ class Task:
     def key(self) -> str:
         """A hash of all that the result depends on."""
         recipe = json.dumps(with_relative_paths(json.loads(self.recipe.to_json()))[1])  # where its files lie changes nothing
-        parts = (recipe, self.files, *(f"{name} {version}" for name, version in versions().items()))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return part_key(recipe, self.files)
 
 
 @dataclass(frozen=True)
@@ -77,51 +82,23 @@ class Done:
     task: Task
     result: Result
 
+    def value(self, name: str) -> float:
+        """One of the values; not a number where there is none.
 
-@dataclass(frozen=True)
-class Complex:
-    """A ligand of a series in its protein.
-
-    Args:
-        name: As the series calls it.
-        system: The complex, or the ligand alone.
-        receptor: The protein, where the system does not hold it.
-        affinity: Measured free energy of binding, kcal/mol, where it is known.
-    """
-
-    name: str
-    system: System
-    receptor: System | None
-    affinity: float | None
+        Args:
+            name: In the result.
+        """
+        return self.result.values.get(name, np.nan)
 
     @property
-    def files(self) -> str:
-        """Fingerprints of the files that are named."""
-        return " ".join(each.source.fingerprint() for each in (self.system, self.receptor) if each is not None)
+    def affinity(self) -> float:
+        """Measured free energy of binding, kcal/mol; not a number where it is not known."""
+        return np.nan if self.task.affinity is None else self.task.affinity
 
-
-def complexes(source: Records | Series, protein: FromFile | None, ph: float) -> list[Complex]:
-    """The ligands of a series in their protein.
-
-    Args:
-        source: Which ligands, in their poses.
-        protein: File of the protein; a bundled series has its own.
-        ph: Protonation of what files left out.
-
-    Raises:
-        SettingsError: Ligands of a file without a protein.
-        StudioError: The source cannot be read.
-    """
-    if isinstance(source, Records) and protein is None:
-        raise SettingsError("The file of ligands holds no protein. Name the PDB or mmCIF file of the protein in whose frame the ligands are posed.")
-    receptor = System(source=protein, ph=ph) if protein is not None else None
-    found = []
-    for name, system, affinity in source.systems():
-        own = system.model_copy(update={"ph": ph})
-        if receptor is None and isinstance(own.source, FromTarget):
-            own = own.model_copy(update={"source": own.source.model_copy(update={"complex": True})})
-        found.append(Complex(name, own, receptor, affinity))
-    return found
+    @property
+    def failure(self) -> str:
+        """Why there is no answer, a sentence; empty where there is one."""
+        return self.result.failure.message if self.result.failure else ""
 
 
 def measure(task: Task, on_frame: OnFrame | None = None, progress: Progress | None = None) -> Done | None:
@@ -242,7 +219,7 @@ def failures(done: Sequence[Done]) -> list[str]:
     Args:
         done: All that was tried.
     """
-    return [f"{each.task.name}: {each.result.failure.message}" for each in done if each.result.failure]
+    return [f"{each.task.name}: {each.failure}" for each in done if each.failure]
 
 
 def check_some(done: Sequence[Done]) -> None:
@@ -257,3 +234,96 @@ def check_some(done: Sequence[Done]) -> None:
     told = failures(done)
     if done and len(told) == len(done):
         raise StudioError(f"None of the {len(done)} ligands could be done. The first: {told[0]}")
+
+
+class LigandSeries(Lasting):
+    """Parent of recipes that do one thing for all ligands of a series.
+
+    Args:
+        source: Which ligands, in their poses.
+        crew: Who works on it; the numbers do not depend on that.
+
+    `values` counts ligands and those that failed; `arrays` has names (l,), places_in_series (l,), measured_dG_kcal_mol (l,), and failures (l,), sentences.
+    What failed or is not there is not a number. A folder also gets the numbers as a table.
+    """
+
+    table_name: ClassVar[str]
+    """Name of the table in the folder: a line for each ligand."""
+    rank: ClassVar[str] = ""
+    """Name of the value by which ligands are ranked, the lowest first and those without it last; empty for the order of the series."""
+
+    source: AnySeries
+    crew: Crew = Crew()
+
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure all ligands; one that cannot be done is a note."""
+        so_far = SoFar(folder, self.to_json())
+
+        def after(done: list[Done]) -> None:
+            if folder:
+                write_whole(folder / self.table_name, table(self._ordered(done), self.columns, ranked=bool(self.rank)).encode())
+            so_far.tell(lambda: replace(self._result(done), recipe=json.loads(self.to_json())))
+
+        found, told = all_of(self.tasks(folder), self.crew, watch.on_frame, watch.progress, after)
+        check_some(found)
+        return self._result(found, told)
+
+    def _result(self, found: Sequence[Done], told: Sequence[str] = ()) -> Result:
+        done = self._ordered(found)
+        failed = failures(done)
+        provenance = versions() | next((dict(each.result.provenance) for each in done if each.result.ok), {})
+        return Result({}, {"ligands": float(len(done)), "failed": float(len(failed))}, _common(done) | self.gathered(done), provenance, (*failed, *told))
+
+    def _ordered(self, done: Sequence[Done]) -> list[Done]:
+        return sorted(done, key=lambda each: (bool(each.failure), each.value(self.rank), each.task.index)) if self.rank else list(done)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values that the table has of each ligand."""
+        raise NotImplementedError
+
+    def tasks(self, folder: Path | None = None) -> list[Task]:
+        """The ligands, each with all that is needed to do it alone.
+
+        Args:
+            folder: Of the series, where there is one.
+
+        Raises:
+            StudioError: The source cannot be read.
+        """
+        raise NotImplementedError
+
+    def gathered(self, done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+        """Arrays of the result, besides those that all series have.
+
+        Args:
+            done: In their order.
+        """
+        raise NotImplementedError
+
+
+def _common(done: Sequence[Done]) -> dict[str, NDArray[np.generic]]:
+    return {
+        "names": np.array([each.task.name for each in done], dtype=np.str_), "failures": np.array([each.failure for each in done], dtype=np.str_),
+        "places_in_series": np.array([each.task.index for each in done], dtype=np.int64), "measured_dG_kcal_mol": np.array([each.affinity for each in done]),
+    }  # fmt: skip
+
+
+def table(done: Sequence[Done], columns: Sequence[str], *, ranked: bool = False) -> str:
+    """All ligands as CSV; energies in kcal/mol.
+
+    Args:
+        done: In the order of the lines.
+        columns: Names among the values of their results.
+        ranked: The order means something.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    first = ["rank"] if ranked else []
+    writer.writerow([*first, "name", "index", *columns, "measured_dG_kcal_mol", "failure", "notes"])
+    for rank, each in enumerate(done, 1):
+        numbers = [f"{each.value(column):.3f}" if column in each.result.values else "" for column in columns]
+        affinity = "" if each.task.affinity is None else f"{each.task.affinity:.2f}"
+        first = ["" if each.failure else str(rank)] if ranked else []
+        writer.writerow([*first, each.task.name, each.task.index, *numbers, affinity, each.failure, " ".join(each.result.notes)])
+    return text.getvalue()

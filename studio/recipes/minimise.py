@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from studio.errors import StudioError
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import View
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from studio.coarse.mapping import CARBON
 from studio.coarse.shape import solute
 from studio.errors import SettingsError, StorageError
 from studio.hybrid.whole import MakeWhole
 from studio.recipes.base import load_recipe
 from studio.recorder import RECIPE
 from studio.replay import Replay
-from studio.structure import Floats, Integers, Structure
+from studio.structure import CARBON, Floats, Integers, Structure
 
 SMALL = 300
 """Heavy atoms up to which all of them are followed; of larger molecules the backbone."""
@@ -70,12 +69,13 @@ class Recording:
         whole, rows = MakeWhole(self.structure.take(kept)), np.searchsorted(kept, particles)
         first, step = int(self.numbers[0]), int(self.numbers[1] - self.numbers[0])
         every = step if step > SPARSE else 1
-        found, wanted = [], set(self.numbers.tolist())
+        found, wanted = list[Floats](), set(self.numbers.tolist())
         for block in self.replay.blocks(range(first, int(self.numbers[-1]) + 1, every), BLOCK, kept):
             tell(len(found) / len(self.numbers))
-            for positions, box in zip(block.positions, block.boxes, strict=True):
+            for index, positions in enumerate(block.positions):
                 if first in wanted:
-                    found.append(whole(positions.astype(np.float64), None if self.structure.box is None else box.astype(np.float64))[rows])
+                    box = None if self.structure.box is None else block.boxes[index].astype(np.float64)
+                    found.append(whole(positions.astype(np.float64), box)[rows])
                 first += every
         return np.array(found)
 

@@ -12,7 +12,8 @@ from studio.errors import SimulationError, StudioError
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
 from studio.hybrid.schedule import Schedule
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import View
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.recipes.dynamics import Dynamics
 from studio.replicas import Replica, Replicas

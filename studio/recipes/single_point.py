@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from studio.errors import StudioError
-from studio.hybrid.view import Progress, View
+from studio.hybrid.view import View
+from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
 from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat

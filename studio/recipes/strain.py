@@ -1,6 +1,5 @@
 """Strain: how much energy a ligand pays for its pose, by several potentials, and where in the molecule."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,20 +13,20 @@ from pydantic import Field
 from studio import plugins
 from studio.conformers import conformers, rotatable
 from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
 from studio.fragments import Piece, pieces
-from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
-from studio.io import store
 from studio.potentials.base import Potential
-from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.ligand import part_of, posed, share, watching
+from studio.progress import Progress
+from studio.recipes.base import Study
+from studio.recipes.lasting import Lasting, keep_structure, part_key
+from studio.recipes.ligand import posed
 from studio.recipes.strain_report import report
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
-from studio.strain import OnPhase, Strained, StrainProtocol, strained, summary
+from studio.result import Result, versions
+from studio.so_far import SoFar
+from studio.strain import Strained, StrainProtocol, strained, summary
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
 from studio.units import KJ_PER_KCAL
@@ -39,7 +38,7 @@ PREPARING = 0.02
 """Share of the work that is preparing the ligand, guessed."""
 
 
-class Strain(Recipe):
+class Strain(Lasting):
     """Strain of a ligand in its pose.
 
     Args:
@@ -47,9 +46,17 @@ class Strain(Recipe):
         ligand: Which atoms are the ligand.
         potentials: Registered names of the potentials that are asked.
         protocol: How strain is measured.
+
+    For each potential P, `values` has P_strain_kcal_mol (to the lowest minimum found), P_strain_boltzmann_kcal_mol, P_strain_local_kcal_mol (to the
+    nearest minimum), P_restraint_kcal_mol, P_minima, P_pose_rmsd_angstrom and P_minimum_rmsd_angstrom, and P_members_spread_kcal_mol for an ensemble;
+    strain_kcal_mol and strain_spread_kcal_mol are mean and standard deviation over the potentials.
+
+    `arrays` has P_pose_nm, P_relaxed_nm and P_minimum_nm (n, 3), laid over the pose, P_places_nm (c + 1, n, 3) below each start, P_minima_nm and
+    P_minima_kcal_mol, P_fragments_kcal_mol, a value for each of fragment_names (fragment_of_atom tells which atoms), and P_torsions_kcal_mol and
+    P_torsions_degrees, a value for each row of torsion_names, torsion_atoms and pose_torsions_degrees; conformers_kcal_mol has a row for each start (the
+    pose first), a column for each potential.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Strain of the ligand",
         "How much energy the ligand pays for its pose, by several methods, and where in it. About a minute for a drug-like ligand.",
@@ -63,37 +70,14 @@ class Strain(Recipe):
     potentials: Potentials = ("mm", "so3lr")
     protocol: StrainProtocol = StrainProtocol()
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Measure; what one potential refuses is a note, as long as another one answers.
-
-        For each potential P, `values` has P_strain_kcal_mol (to the lowest minimum found), P_strain_boltzmann_kcal_mol,
-        P_strain_local_kcal_mol (to the nearest minimum), P_restraint_kcal_mol, P_minima, P_pose_rmsd_angstrom and
-        P_minimum_rmsd_angstrom, and P_members_spread_kcal_mol for an ensemble; strain_kcal_mol and strain_spread_kcal_mol are mean
-        and standard deviation over the potentials. `arrays` has P_pose_nm, P_relaxed_nm and P_minimum_nm (n, 3), laid over the pose,
-        P_places_nm (c + 1, n, 3) below each start, P_minima_nm and P_minima_kcal_mol, P_fragments_kcal_mol, a value for each of fragment_names
-        (fragment_of_atom tells which atoms), and P_torsions_kcal_mol and P_torsions_degrees, a value for each row of torsion_names,
-        torsion_atoms and pose_torsions_degrees; conformers_kcal_mol has a row for each start (the pose first), a column for each potential.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with the pose before each call of a potential; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            ligand = self.pose(structure, part_of(progress, 0.0, PREPARING))
-            parts = _Parts(self, ligand, folder)
-            parts.measure(watching(ligand, on_frame, part_of(progress, PREPARING, 1.0)))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return replace(parts.result(), recipe=recipe)
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Measure; what one potential refuses is a note, as long as another one answers."""
+        ligand = self.pose(structure, share(watch, 0.0, PREPARING))
+        watch.show(ligand.positions)
+        keep_structure(ligand, folder)
+        parts = _Parts(self, ligand, folder)
+        parts.measure(share(watch, PREPARING, 1.0))
+        return parts.result()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """Strain by each method, where it sits, what the shapes of the ligand are."""
@@ -125,39 +109,31 @@ class _Parts:
 
     def __post_init__(self) -> None:
         self._pieces = pieces(self.ligand)
+        self._so_far = SoFar(self.folder, self.recipe.to_json())
 
-    def measure(self, watch: OnPhase) -> None:
+    def measure(self, watch: Progress) -> None:
         """Ask one potential after the other; go on where one refuses.
 
         Raises:
             StudioError: All of them refuse, no shapes were found, or the folder cannot be written.
         """
-        self._open()
         shapes = self._shapes(watch)
         asked = self.recipe.potentials
         try:
             for number, name in enumerate(asked):
-                self._ask(name, shapes, share(watch, number, len(asked)))
+                self._ask(name, shapes, share(watch, number / len(asked), (number + 1) / len(asked)))
         except StoppedError as stop:
             self.notes.append(f"Stopped after {len(self.found)} of {len(asked)} potentials: what is finished is kept, run it again to go on.")
             self.problems.append(stop)
         if not self.found:
             raise self.problems[0]
 
-    def _open(self) -> None:
-        if self.folder is None:
-            return
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
-        store.save(self.ligand, self.folder / STRUCTURE)
-
-    def _shapes(self, watch: OnPhase) -> Floats:
+    def _shapes(self, watch: Progress) -> Floats:
         chosen = self.recipe.protocol
         watch(0.0, f"Making {chosen.conformers} shapes")
         return conformers(self.ligand, chosen.conformers, chosen.seed) if chosen.conformers else np.zeros((0, len(self.ligand), 3))
 
-    def _ask(self, name: str, shapes: Floats, watch: OnPhase) -> None:
+    def _ask(self, name: str, shapes: Floats, watch: Progress) -> None:
         try:
             potential: Potential = plugins.load("studio.potentials", name)()
             path, key = self.folder / f"strain-{name}.npz" if self.folder else None, self._key(potential)
@@ -171,11 +147,12 @@ class _Parts:
         else:
             if path and known is None:
                 self.found[name].save(path, key)
+            self._so_far.tell(lambda: replace(self.result(), recipe=json.loads(self.recipe.to_json())))
 
     def _key(self, potential: Potential) -> str:
         """A hash of all that a part depends on."""
-        parts = (self.ligand.key, potential.card.name, repr(potential), self.recipe.protocol.model_dump_json(), *(f"{k} {v}" for k, v in versions().items()))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        settings = self.recipe.protocol.model_dump_json()
+        return part_key(self.ligand.key, potential.card.name, repr(potential), settings)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

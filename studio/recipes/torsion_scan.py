@@ -1,8 +1,7 @@
 """Torsion scan: what it costs to turn the rotatable bonds of a molecule, by several potentials, and whether MM describes it."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -13,24 +12,21 @@ from pydantic import Field
 from studio import plugins
 from studio.conformers import rotatable
 from studio.errors import SettingsError, StoppedError, StudioError
-from studio.files import storage, write_whole
 from studio.fragments import around
-from studio.hybrid.view import Progress
 from studio.internal import torsion_angles
-from studio.io import store
-from studio.parts import key_of
 from studio.potentials.base import Potential
 from studio.profiles import agreement, at, barrier, ends, minima
-from studio.recipes.base import OnFrame, Recipe, Study
-from studio.recipes.ligand import part_of, posed, share, watching
+from studio.progress import Progress
+from studio.recipes.base import Study
+from studio.recipes.lasting import Lasting, keep_structure, part_key
+from studio.recipes.ligand import posed
 from studio.recipes.recorded_angles import recorded_angles
 from studio.recipes.strain import torsion_names
 from studio.recipes.torsion_report import report
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
-from studio.strain import OnPhase
+from studio.result import Result, versions
 from studio.structure import Floats, Integers, Structure
 from studio.system import System
 from studio.torsions import Scanned, ScanProtocol, scanned
@@ -43,7 +39,7 @@ JUDGED = "mm"
 """The potential that is compared with the first of the others."""
 
 
-class TorsionScan(Recipe):
+class TorsionScan(Lasting):
     """Torsion profiles of a molecule, or a map of two of its bonds.
 
     Args:
@@ -55,9 +51,15 @@ class TorsionScan(Recipe):
         potentials: Registered names of the potentials that are asked; MM is compared with the first of the others.
         recording: Folder of a recorded run of this molecule, whose angles are drawn; empty for none.
         protocol: How torsions are scanned.
+
+    For each bond B and potential P, `values` has B_P_barrier_kcal_mol, B_P_lowest_degrees and B_P_pose_kcal_mol (what the angle of the pose costs), and
+    B_mm_rmse_kcal_mol against the first other potential; what is not known is left out. badly_described counts bonds of which MM is told to be wrong.
+
+    `arrays` has bond_names, torsion_atoms (t, 4), pose_degrees (t,), recorded_degrees (t, f), potentials (p,), angles_degrees (g,), profiles_kcal_mol
+    (t, p, g), not a number where there is none, and places_nm_K_P (g, n, 3) for bond number K; for two bonds instead maps_kcal_mol (p, g, g) with the
+    first bond down and the second across.
     """
 
-    resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study(
         "Torsion profiles",
         "What it costs to turn each rotatable bond, by a force field and by networks, and where the pose lies on it. About 10 s for a bond and a network.",
@@ -80,36 +82,13 @@ class TorsionScan(Recipe):
     recording: Annotated[str, Field(title="Angles of a run", description="A recorded run of this molecule: how often it was at each angle is drawn.")] = ""
     protocol: ScanProtocol = ScanProtocol()
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Path | None = None,
-    ) -> Result:
-        """Scan; what one potential refuses is a note, as long as another one answers.
-
-        For each bond B and potential P, `values` has B_P_barrier_kcal_mol, B_P_lowest_degrees and B_P_pose_kcal_mol (what the angle of the pose
-        costs), and B_mm_rmse_kcal_mol against the first other potential; what is not known is left out. badly_described counts bonds of
-        which MM is told to be wrong.
-        `arrays` has bond_names, torsion_atoms (t, 4), pose_degrees (t,), recorded_degrees (t, f), potentials (p,), angles_degrees (g,),
-        profiles_kcal_mol (t, p, g), not a number where there is none, and places_nm_K_P (g, n, 3) for bond number K; for two
-        bonds instead maps_kcal_mol (p, g, g) with the first bond down and the second across.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with the molecule before each call of a potential; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where finished parts are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            ligand = posed(self.system, self.ligand, structure, part_of(progress, 0.0, PREPARING))
-            scans = _Scans(self, ligand, self.chosen(ligand), folder)
-            scans.measure(watching(ligand, on_frame, part_of(progress, PREPARING, 1.0)))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
-        return replace(scans.result(), recipe=recipe)
+    def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
+        """Scan; what one potential refuses is a note, as long as another one answers."""
+        ligand = posed(self.system, self.ligand, structure, share(watch, 0.0, PREPARING))
+        scans = _Scans(self, ligand, self.chosen(ligand), folder)
+        watch.show(ligand.positions)
+        scans.measure(share(watch, PREPARING, 1.0))
+        return scans.result()
 
     def report(self, result: Result, molecule: Structure | None = None) -> Report:
         """Profiles or maps, what MM is worth for each bond, and the shapes at minima and barriers."""
@@ -177,18 +156,18 @@ class _Scans:
         molecule, torsion = around(self.ligand, torsions[0])
         return molecule, torsion[None]
 
-    def measure(self, watch: OnPhase) -> None:
+    def measure(self, watch: Progress) -> None:
         """One bond and potential after the other; go on where one refuses.
 
         Raises:
             StudioError: All of them refuse, or a folder cannot be read or written.
         """
         self.recorded = recorded_angles(Path(self.recipe.recording), self.ligand, self.torsions) if self.recipe.recording else np.zeros((len(self.torsions), 0))
-        self._open()
+        keep_structure(self.shown, self.folder)
         wanted = [(bond, name) for bond in range(len(self.subjects)) for name in self.recipe.potentials]
         try:
             for number, (bond, name) in enumerate(wanted):
-                self._ask(bond, name, share(watch, number, len(wanted)))
+                self._ask(bond, name, share(watch, number / len(wanted), (number + 1) / len(wanted)))
         except StoppedError as stop:
             self.notes.append(f"Stopped after {len(self.found)} of {len(wanted)} scans: what is finished is kept, run it again to go on.")
             self.problems.append(stop)
@@ -200,15 +179,7 @@ class _Scans:
         """The molecule to which atoms and shapes belong: the fragment, where there is just one."""
         return self.subjects[0][0] if len(self.subjects) == 1 else self.ligand
 
-    def _open(self) -> None:
-        if self.folder is None:
-            return
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / RECIPE, (self.recipe.to_json() + "\n").encode())
-        store.save(self.shown, self.folder / STRUCTURE)
-
-    def _ask(self, bond: int, name: str, watch: OnPhase) -> None:
+    def _ask(self, bond: int, name: str, watch: Progress) -> None:
         molecule, torsions = self.subjects[bond]
 
         def tell(fraction: float, sentence: str) -> None:
@@ -236,8 +207,7 @@ class _Scans:
         """A hash of all that a part depends on."""
         molecule, torsions = self.subjects[bond]
         settings = self.recipe.protocol.model_dump_json()
-        parts = (molecule.key, str(torsions.tolist()), potential.card.name, repr(potential), settings, *(f"{k} {v}" for k, v in versions().items()))
-        return key_of(*parts)
+        return part_key(molecule.key, str(torsions.tolist()), potential.card.name, repr(potential), settings)
 
     def result(self) -> Result:
         """Values, arrays, provenance and notes of all that was found."""

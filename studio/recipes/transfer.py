@@ -4,7 +4,6 @@ MM, or NNP/MM with a network for the ligand. Windows are sampled in turn, with r
 numbers can be kept, so that a run goes on where it was left.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
@@ -14,20 +13,20 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
+from studio.errors import StoppedError
 from studio.frame import Frame
 from studio.hybrid.coupling import Model
-from studio.hybrid.view import MLFragment, Progress, View
-from studio.io import store
-from studio.ladder import Ladder, key_of
-from studio.recipes.base import OnFrame, Recipe, Study
+from studio.hybrid.view import MLFragment, View
+from studio.ladder import Ladder
+from studio.progress import Progress
+from studio.recipes.base import Study
 from studio.recipes.dynamics import Dynamics
+from studio.recipes.lasting import Lasting, keep_structure, part_key
 from studio.recipes.transfer_report import absolute_report, relative_report, values_of
-from studio.recorder import RECIPE, STRUCTURE
+from studio.recipes.work import Watch, share
 from studio.region import AnyRegion, Atoms, Focus
 from studio.report import Report
-from studio.result import Failure, Result, versions
+from studio.result import Result, versions
 from studio.structure import Integers, Structure
 from studio.system import Source, System
 from studio.thermostat import Thermostat
@@ -51,10 +50,12 @@ HEAVY = 3.0
 """Mass of hydrogens, Da, from which on steps of 4 fs are safe where bonds to them are held."""
 
 
-class _FreeEnergy(Recipe):
-    """What both recipes share."""
+class _FreeEnergy(Lasting):
+    """What both recipes share.
 
-    resumes: ClassVar[bool] = True
+    `values` has dg_kcal_mol and dg_error_kcal_mol, the parts they are made of, and what says whether to believe them; `arrays` U0 and U1 of every sample,
+    (sweeps, windows), and what the charts show.
+    """
 
     system: System
     ligand: AnyRegion = Focus()
@@ -96,33 +97,14 @@ class _FreeEnergy(Recipe):
     discard: Annotated[float, Field(ge=0.0, le=0.9)] = 0.2
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
-    def run(
-        self,
-        structure: Structure | None = None,
-        on_frame: OnFrame | None = None,
-        progress: Progress | None = None,
-        folder: Folder | None = None,
-    ) -> Result:
-        """Sample, or go on sampling, and estimate; stopped early, the estimate rests on what there is.
-
-        `values` has dg_kcal_mol and dg_error_kcal_mol, the parts they are made of, and what says whether to believe them;
-        `arrays` U0 and U1 of every sample, (sweeps, windows), and what the charts show.
-
-        Args:
-            structure: The prepared structure, where there is one already.
-            on_frame: Called with frames of the window at the bound end; returns False to stop cleanly.
-            progress: Called with a fraction and a sentence.
-            folder: Where samples are kept, and found again.
-        """
-        recipe = json.loads(self.to_json())
-        try:
-            plan = self.plan(structure, _share(progress, 0.0, 0.1))
-            ladder = Ladder(plan.transfer, plan.drive)
-            watch = _Watch(self, plan, ladder, on_frame, _share(progress, 0.1, 1.0))
-            result = self._result(plan, ladder, _sample(self, plan, ladder, watch, folder))
-            return replace(result, recipe=recipe, notes=(*result.notes, *watch.advice))
-        except StudioError as problem:
-            return Result(recipe, provenance=versions(), failure=Failure.from_error(problem))
+    def answer(self, structure: Structure | None, watch: Watch, folder: Folder | None) -> Result:
+        """Sample, or go on sampling, and estimate; stopped early, the estimate rests on what there is."""
+        plan = self.plan(structure, share(watch, 0.0, 0.1))
+        keep_structure(plan.transfer.model.structure, folder)
+        ladder = Ladder(plan.transfer, plan.drive)
+        course = _Course(self, plan, ladder, watch)
+        result = self._result(plan, ladder, _sample(self, plan, ladder, course, folder))
+        return replace(result, notes=(*result.notes, *course.advice))
 
     @property
     def sweeps(self) -> int:
@@ -306,7 +288,7 @@ class RelativeBinding(_FreeEnergy):
         Raises:
             StudioError: The system cannot be prepared, described or transferred.
         """
-        tell, system = progress or _share(None, 0.0, 1.0), self.system
+        tell, system = progress or (lambda _fraction, _sentence: None), self.system
         host = structure if structure is not None else system.source.build(system.ph, system.seed, system.repairs)
         ligand, notes = chosen_ligand(host, self.ligand.select(host))
         site, told = binding_site(host, ligand, self.radius, self.tilt)
@@ -326,18 +308,17 @@ class RelativeBinding(_FreeEnergy):
         return relative_report(result, molecule)
 
 
-def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, watch: "_Watch", folder: Folder | None) -> bool:
+def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, course: "_Course", folder: Folder | None) -> bool:
     """Sweep until there are enough; whether that was reached."""
-    key = key_of(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key, *versions().values())
-    _open(recipe, plan, folder)
+    key = part_key(recipe.model_copy(update={"sampling": 1.0, "discard": 0.0}).to_json(), plan.transfer.model.structure.key)
     if not (folder and ladder.restore(folder / SAMPLES, key)):
-        watch.progress(0.0, "Relaxing the start")
+        course.tell(0.0, "Relaxing the start")
         ladder.start()
     steps = max(1, round(1000 * recipe.exchange / plan.drive.timestep))
-    watch.begin()
+    course.begin()
     saved, whole = monotonic(), True
     while len(ladder) < recipe.sweeps and whole:
-        whole = ladder.sweep(steps, watch)
+        whole = ladder.sweep(steps, course)
         if folder and (not whole or len(ladder) == recipe.sweeps or monotonic() - saved > SAVING_SECONDS):
             ladder.save(folder / SAMPLES, key)
             saved = monotonic()
@@ -346,24 +327,17 @@ def _sample(recipe: _FreeEnergy, plan: Plan, ladder: Ladder, watch: "_Watch", fo
     return whole
 
 
-def _open(recipe: _FreeEnergy, plan: Plan, folder: Folder | None) -> None:
-    if folder is None:
-        return
-    with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / RECIPE, (recipe.to_json() + "\n").encode())
-    store.save(plan.transfer.model.structure, folder / STRUCTURE)
-
-
 @dataclass
-class _Watch:
-    """Tells the user after every stretch, and ends the work when the user says so."""
+class _Course:
+    """Tells after every stretch how far the sampling is, and hears that it should stop."""
 
     recipe: _FreeEnergy
     plan: Plan
     ladder: Ladder
-    on_frame: OnFrame | None
-    progress: Progress
+    watch: Watch
+
+    def __post_init__(self) -> None:
+        self.tell = share(self.watch, 0.1, 1.0)
 
     def begin(self) -> None:
         """Now the sampling begins, here or where it was left."""
@@ -385,10 +359,13 @@ class _Watch:
             self._shown = positions.astype(np.float32)
         done = (len(self.ladder) + (window + 1) / count) / sweeps
         left = (monotonic() - self._start) / self._stretches * ((sweeps - self._before) * count - self._stretches)
-        self.progress(min(done, 1.0), f"Sweep {len(self.ladder) + 1} of {sweeps}, window {window + 1} of {count}; about {_duration(left)} left")
         step = len(self.ladder) + 1
-        frame = Frame(step, step * self.recipe.exchange, self._shown, energies={"potential": 0.0, "kinetic": 0.0})
-        return not (self.on_frame and self.on_frame(frame) is False)
+        self.watch.frame = Frame(step, step * self.recipe.exchange, self._shown, energies={"potential": 0.0, "kinetic": 0.0})
+        try:
+            self.tell(min(done, 1.0), f"Sweep {step} of {sweeps}, window {window + 1} of {count}; about {_duration(left)} left")
+        except StoppedError:
+            return False
+        return True
 
 
 def _duration(seconds: float) -> str:
@@ -397,8 +374,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.0f} {unit}s"
     return f"{max(seconds, 0.0):.0f} seconds"
-
-
-def _share(progress: Progress | None, begin: float, end: float) -> Progress:
-    """Progress of a part of the work, as that of the whole."""
-    return (lambda fraction, sentence: progress(begin + (end - begin) * fraction, sentence)) if progress else (lambda _fraction, _sentence: None)

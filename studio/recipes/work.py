@@ -9,35 +9,31 @@ import numpy as np
 
 from studio.errors import StoppedError
 from studio.frame import Frame
-from studio.hybrid.view import Progress
+from studio.progress import Progress
 from studio.recipes.base import OnFrame
 from studio.structure import Floats
 
-OnPhase = Callable[[float, str], None]
-"""Is told how much is done, from 0 to 1, and what is going on; what it raises ends the work."""
-
 
 class Watch:
-    """Shows where the atoms are, tells how far the work is, and ends it when the user says so.
+    """Tells how far the work is, shows where the atoms are, and ends it when the user says so.
 
     Args:
-        positions: What is shown, (n, 3), nm.
-        on_frame: Called with it; returns False to stop.
+        on_frame: Called with what is shown, from the first `show` on; returns False to stop.
         progress: Called with a fraction and a sentence.
     """
 
-    def __init__(self, positions: Floats, on_frame: OnFrame | None, progress: Progress | None) -> None:
-        self._on_frame, self._progress = on_frame, progress
-        self.show(positions)
+    def __init__(self, on_frame: OnFrame | None, progress: Progress | None) -> None:
+        self.on_frame, self.progress = on_frame, progress
+        self.frame: Frame | None = None
 
     def show(self, positions: Floats, index: int = 0) -> None:
-        """From now on these atoms are shown.
+        """From now on these atoms are shown; a whole `frame` can be put there, too.
 
         Args:
             positions: (n, 3), nm.
             index: Of the frame.
         """
-        self._frame = Frame(index, 0.0, positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
+        self.frame = Frame(index, 0.0, positions.astype(np.float32), energies={"potential": 0.0, "kinetic": 0.0})
 
     def __call__(self, fraction: float, sentence: str) -> None:
         """Tell, and listen.
@@ -45,13 +41,13 @@ class Watch:
         Raises:
             StoppedError: The user stopped it.
         """
-        if self._on_frame and self._on_frame(self._frame) is False:
+        if self.on_frame and self.frame and self.on_frame(self.frame) is False:
             raise StoppedError("Stopped before it was finished. What is finished is kept: run it again to go on.")
-        if self._progress:
-            self._progress(fraction, sentence)
+        if self.progress:
+            self.progress(fraction, sentence)
 
 
-def share(watch: OnPhase, begin: float, end: float) -> OnPhase:
+def share(watch: Progress, begin: float, end: float) -> Progress:
     """Progress of a part of the work, as that of the whole.
 
     Args:
@@ -62,7 +58,7 @@ def share(watch: OnPhase, begin: float, end: float) -> OnPhase:
     return lambda fraction, sentence: watch(begin + (end - begin) * fraction, sentence)
 
 
-def going(watch: OnPhase, begin: float, end: float, sentence: str, usual: int = 100) -> Callable[[int], bool]:
+def going(watch: Progress, begin: float, end: float, sentence: str, usual: int = 100) -> Callable[[int], bool]:
     """Turns a count of iterations into progress, and a stop into False.
 
     Args:

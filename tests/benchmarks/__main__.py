@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from tests.benchmarks import binding, coarse, core, nnpmm, page, soak, strain  # noqa: F401 - they register themselves
+from tests.benchmarks import binding, coarse, core, learning, nnpmm, page, soak, strain  # noqa: F401 - they register themselves
 from tests.benchmarks.base import REGISTRY, Measure
 
 RESULTS = Path(__file__).parent / "results.json"

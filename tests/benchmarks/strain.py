@@ -9,7 +9,9 @@ from studio.conformers import conformers, rotatable
 from studio.io.targets import target
 from studio.potentials.so3lr import SO3LR
 from studio.recipes.crew import Crew, beside
-from studio.recipes.strain_series import Series, StrainSeries, Task
+from studio.recipes.ligands import Task
+from studio.recipes.series import Series
+from studio.recipes.strain_series import StrainSeries
 from studio.result import Result
 from studio.strain import StrainProtocol
 from studio.structure import Floats, Structure

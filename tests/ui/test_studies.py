@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ui
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 SEEN = "localStorage.setItem('potential-studio.tour', 'seen')"
-BARS, TABLE, CURVES, HEAT, SCATTER, RANKING = range(6)
+BARS, TABLE, CURVES, HEAT, SCATTER, RANKING, MAP = range(7)
 
 
 class App:
@@ -138,6 +138,43 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     assert app.library.get(2).status == "done"
 
 
+def test_a_study_at_work_is_seen_growing_without_losing_the_place(app, visit):
+    visit.get_by_label("Question", exact=True).select_option("growing")
+    visit.get_by_text("Counts aloud.").wait_for()
+    visit.get_by_label("Parts", exact=True).fill("900")
+    visit.get_by_text("More settings").click()
+    visit.get_by_label("Seconds a part", exact=True).fill("0.15")
+    visit.wait_for_timeout(400)
+    visit.get_by_role("button", name="Start", exact=True).click()
+    row(visit, 2).get_by_role("button", name="Show what it has found").click(timeout=30_000)
+    visit.locator(".report .mark").get_by_text("so far").wait_for()
+    headline = visit.locator(".headline")
+    visit.get_by_role("tab", name="Parts").click()
+    visit.get_by_role("button", name="square", exact=True).click()
+    visit.evaluate("studioReport.shown.root.scrollTo(0, 300)")
+    before = headline.inner_text()
+    wait_until(lambda: headline.inner_text() != before, visit)
+    assert visit.evaluate("studioReport.shown.root.scrollTop") == 300
+    assert visit.locator('th[aria-sort="ascending"]').count() == 1
+    visit.get_by_role("tab", name="beads").click()
+    visit.evaluate("document.watched = studioReport.shown.field")
+    field = visit.locator(".drawing")
+    field.focus()
+    visit.keyboard.press("ArrowRight")
+    visit.locator(".dot").wait_for()
+    before, delivered = headline.inner_text(), app.desk.viewer.delivered
+    wait_until(lambda: headline.inner_text() != before, visit)
+    assert visit.evaluate("document.watched === studioReport.shown.field && studioReport.shown.at === 0")  # no chart is made anew
+    assert visit.locator(".chart .tip").is_visible()
+    wait_until(lambda: app.desk.viewer.delivered > delivered + 2, visit)  # its frames are seen
+    assert low_contrast(visit) == []
+    assert missing_help(visit) == []
+    shot(visit, "so-far")
+    row(visit, 2).get_by_role("button", name="Stop").click()
+    row(visit, 2).get_by_text("stopped", exact=True).wait_for(timeout=20_000)
+    assert visit.locator(".report .mark").is_visible()  # what it has found stays to be seen
+
+
 def test_a_report_is_looked_at_read_and_left(app, visit):
     """One page for all of it: opening one takes longer than any of these."""
     it_takes_the_view_and_gives_it_back_as_it_was(app, visit)
@@ -216,6 +253,15 @@ def its_charts_are_read_sorted_chosen_and_taken_home(app, visit):
     visit.locator(".tip").get_by_text("kcal/mol").wait_for()
     visit.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.3 * box["height"])
     wait_until(lambda: app.studio.reporting.chosen.atoms, visit)
+    visit.get_by_role("tab", name="Map", exact=True).click()
+    field = visit.locator(".drawing")
+    field.focus()
+    for _ in range(4):
+        visit.keyboard.press("ArrowRight")
+    assert "φ (°) \u2212117, ψ (°) 171" in field.get_attribute("aria-valuetext")
+    visit.keyboard.press("Enter")
+    wait_until(lambda: app.studio.reporting.chosen.atoms == (3,), visit)
+    shot(visit, "map")
     app.run = None
     visit.get_by_role("tab", name="By method").click()
     visit.locator(".numbers-of tbody tr").last.click()
@@ -233,7 +279,7 @@ def all_can_read_it_and_it_is_one_product(app, visit):
         for size in ("1280x800", "1920x1080"):
             width, height = map(int, size.split("x"))
             visit.set_viewport_size({"width": width, "height": height})
-            for k in (4, 3, 2, 1, 0):
+            for k in (MAP, 4, 3, 2, 1, 0):
                 visit.evaluate(f"studioReport.turn({k}, false)")
                 visit.wait_for_timeout(100)
                 assert low_contrast(visit) == [], (light, size, k)

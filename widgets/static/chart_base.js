@@ -23,11 +23,18 @@ function button(words, act, properties = {}) {
   return node;
 }
 
+const SMALL = 1e-4; // smaller numbers are written with a power of ten: noughts are hard to count
+const RAISED = { "-": "\u207b", 0: "\u2070", 1: "\u00b9", 2: "\u00b2", 3: "\u00b3", 4: "\u2074", 5: "\u2075", 6: "\u2076", 7: "\u2077", 8: "\u2078", 9: "\u2079" };
+
 /** A number as people read it: three figures or so, a true minus sign, a dash for none. */
 function figures(value, digits = null) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "\u2013";
   const size = Math.abs(value);
-  const places = digits ?? (Number.isInteger(value) ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.095 || size === 0 ? 2 : Math.min(6, 1 - Math.floor(Math.log10(size))));
+  if (digits === null && size > 0 && size < SMALL) {
+    const [number, power] = value.toExponential(1).split("e");
+    return `${number.replace("-", "\u2212")} \u00d7 10${[...power].map((sign) => RAISED[sign]).join("")}`;
+  }
+  const places = digits ?? (Number.isInteger(value) ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.095 || size === 0 ? 2 : 1 - Math.floor(Math.log10(size)));
   const text = value.toFixed(places);
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212");
 }

@@ -4,6 +4,7 @@
 const DASHES = ["", "7 4", "2 3", "10 3 2 3"];
 const LEAST_BAR = 15; // pixels for a label, below which the chart grows and scrolls
 const [LONG, MOST_UPRIGHT] = [12, 20]; // letters of a name, and names, for which bars lie
+const LEAST_MAP = 290; // pixels for each of several maps, below which they scroll
 const MOST_CELLS = 400; // columns or rows of a map that are named and stand apart
 
 const colourOf = (ink, index) => ink.colours[index % ink.colours.length];
@@ -138,19 +139,37 @@ function drawCurve(sheet, { name, x: xs, y: ys, errors, style, targets }, k, { x
   return xs.flatMap((at, index) => (ys[index] === null ? [] : [{ words: [name, `${chart.x}: ${figures(at)}`, `${chart.y}: ${withError(ys[index], errors[index])}`], place: [k, index], target: Boolean(targets[index]), at: [x(at), y(ys[index])] }]));
 }
 
+/** A map, and the maps beside it: those of one unit have one scale, so that their colours say the same. */
 function drawHeat(chart, room, ink) {
-  const { columns, rows, values, centred, points } = chart;
-  const known = values.flat().filter((value) => value !== null);
-  let [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
-  if (centred) [low, high] = [-Math.max(Math.abs(low), Math.abs(high)), Math.max(Math.abs(low), Math.abs(high))];
+  const maps = [chart, ...(chart.beside ?? [])];
+  const numeric = ({ edges }) => edges[0].length > 0;
+  const lefts = maps.map((map) => (numeric(map) ? 58 : 30 + Math.min(130, Math.max(...map.rows.map((row) => wide(shortened(row, 18))), 20))));
+  const each = Math.max(room.width / maps.length, maps.length > 1 ? LEAST_MAP : 0);
+  const rows = chart.rows.length;
+  const height = Math.max(room.height, numeric(chart) ? 220 : rows <= MOST_CELLS && maps.length === 1 ? 60 + rows * 13 : 0);
+  const sheet = new Sheet(each * maps.length, height, ink, chart.title);
+  const top = maps.length > 1 ? 26 : 8;
+  const items = maps.flatMap((map, k) => {
+    const field = { left: k * each + lefts[k], top, width: Math.min(each - lefts[k] - 92, numeric(map) ? 1.25 * (height - 54) : Infinity), height: height - top - 46 };
+    if (maps.length > 1) sheet.text(shortened(map.title, Math.floor(each / 7)), k * each + lefts[k], 15, { "font-weight": 600 });
+    return drawMap(sheet, map, field, rangeOf(map, maps), ink, k * each);
+  });
+  return { sheet, items };
+}
+
+/** Lowest and highest value of the maps that share a scale. */
+function rangeOf({ unit, centred }, maps) {
+  const known = maps.filter((map) => map.unit === unit && map.centred === centred).flatMap(({ values }) => values.flat()).filter((value) => value !== null);
+  const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
+  return centred ? [-Math.max(Math.abs(low), Math.abs(high)), Math.max(Math.abs(low), Math.abs(high))] : [low, high];
+}
+
+function drawMap(sheet, chart, field, [low, high], ink, edge) {
+  const { columns, rows, values, centred, points, dots = [] } = chart;
   const share = (value) => (high > low ? (value - low) / (high - low) : 0.5);
   const numeric = chart.edges[0].length > 0;
-  const left = numeric ? 58 : 30 + Math.min(130, Math.max(...rows.map((row) => wide(shortened(row, 18))), 20));
-  const height = Math.max(room.height, numeric ? 220 : rows.length <= MOST_CELLS ? 60 + rows.length * 13 : 0);
-  const sheet = new Sheet(room.width, height, ink, chart.title);
-  const field = { left, top: 8, width: Math.min(room.width - left - 92, numeric ? 1.25 * (height - 54) : Infinity), height: height - 54 };
   const [w, h] = [field.width / Math.max(columns.length, 1), field.height / Math.max(rows.length, 1)];
-  const colours = ink[centred ? "diverging" : "sequential"];
+  const colours = chart.low_stands_out ? [...ink.sequential].reverse() : ink[centred ? "diverging" : "sequential"];
   const picture = make("canvas", { width: Math.max(columns.length, 1), height: Math.max(rows.length, 1) });
   const brush = picture.getContext("2d");
   values.forEach((row, j) => row.forEach((value, i) => value !== null && ((brush.fillStyle = between(colours, share(value))), brush.fillRect(i, j, 1, 1))));
@@ -161,22 +180,22 @@ function drawHeat(chart, room, ink) {
     name(rows, h, 13, (row, k) => sheet.text(shortened(row, 18), field.left - 6, field.top + (k + 0.5) * h, { "text-anchor": "end", "dominant-baseline": "central" }));
     name(columns, w, 8 + Math.max(...columns.map((column) => wide(shortened(column, 14))), 6), (column, k) => sheet.text(shortened(column, 14), field.left + (k + 0.5) * w, field.top + field.height + 15, { "text-anchor": "middle" }));
   }
-  sheet.text(chart.x, field.left + field.width / 2, height - 6, { "text-anchor": "middle" });
-  sheet.text(chart.y, 0, 0, { "text-anchor": "middle", transform: `translate(13 ${(field.top + field.height / 2).toFixed(1)}) rotate(-90)` });
+  sheet.text(chart.x, field.left + field.width / 2, sheet.height - 6, { "text-anchor": "middle" });
+  sheet.text(chart.y, 0, 0, { "text-anchor": "middle", transform: `translate(${(edge + 13).toFixed(1)} ${(field.top + field.height / 2).toFixed(1)}) rotate(-90)` });
+  for (const [row, column] of dots) sheet.add("circle", { cx: field.left + column * w, cy: field.top + row * h, r: 2.2, fill: ink.strong, stroke: ink.ground, "stroke-width": 0.7, class: "dot" });
   for (const [row, column, words] of points) {
     const [cx, cy] = [field.left + (column + 0.5) * w, field.top + (row + 0.5) * h];
     for (const [stroke, thick] of [[ink.ground, 4], [ink.strong, 1.8]]) sheet.add("circle", { cx, cy, r: 6, fill: "none", stroke, "stroke-width": thick });
     sheet.halo(words, cx + 10, cy + 4, { fill: ink.strong });
   }
   bar(sheet, colours, low, high, chart.unit, { x: field.left + field.width + 16, top: field.top + 14, height: Math.min(field.height - 20, 180) });
-  const [byCell, where] = [chart.cells.length > 0, (j, i) => (numeric ? `${chart.x} ${columns[i]}, ${chart.y} ${rows[j]}` : `${rows[j]}, ${columns[i]}`)];
-  const items = values.flatMap((row, j) => row.map((value, i) => ({
+  const [byCell, where] = [chart.cells.length > 0, (j, i) => (numeric ? `${chart.x} ${columns[i]}, ${chart.y} ${rows[j]}`.replaceAll(" -", " \u2212") : `${rows[j]}, ${columns[i]}`)];
+  return values.flatMap((row, j) => row.map((value, i) => ({
     words: [where(j, i), numeric && value === null ? "nothing was seen here" : `${figures(value)} ${chart.unit}`],
     place: byCell ? [j, i] : [j],
     target: Boolean(byCell ? chart.cells[j][i] : chart.targets[j]),
     box: [field.left + i * w, field.top + j * h, w, h],
   })));
-  return { sheet, items };
 }
 
 /** Ticks beside a map whose cells lie between numbers: every quarter of a circle, or round numbers. */

@@ -13,9 +13,17 @@ function numbers(chart) {
     const rows = chart.curves.flatMap((curve, k) => curve.x.map((x, i) => ({ cells: [curve.name, x, curve.y[i], curve.errors[i] ?? null], ...targeted([k, i], Boolean(curve.targets[i])) })));
     return { columns: ["", chart.x, chart.y, "\u00b1"], rows };
   }
+  if (chart.type === "Heat" && chart.beside?.length) return cellsOf([chart, ...chart.beside]);
   if (chart.type === "Heat") return { columns: [`${chart.y} (${chart.unit})`, ...chart.columns], rows: chart.rows.map((row, j) => ({ cells: [row, ...chart.values[j]], ...targeted([j], Boolean(chart.targets[j])) })) };
   const points = chart.series.flatMap(([title, each], k) => each.map((point, i) => ({ cells: [point.name, title, point.x, point.x_error, point.y, point.y_error], ...targeted([k, i], point.targeted) })));
   return { columns: ["", "", chart.x, "\u00b1", chart.y, "\u00b1"], rows: points };
+}
+
+/** Maps side by side as one table, a row for each cell of each. */
+function cellsOf(maps) {
+  const [{ x, y }] = maps;
+  const rows = maps.flatMap((map) => map.values.flatMap((row, j) => row.map((value, i) => ({ cells: [map.title, map.rows[j], map.columns[i], value, map.unit], place: [j], target: Boolean(map.targets[j]) }))));
+  return { columns: ["map", y, x, "value", "unit"], rows };
 }
 
 /** The numbers as comma-separated text, whole and unrounded. */
@@ -42,7 +50,7 @@ const order = (one, other) => {
 class Numbers {
   constructor(chart, choose) {
     const { columns, rows } = numbers(chart);
-    Object.assign(this, { rows, choose, by: null, down: false });
+    Object.assign(this, { chart, rows, choose, by: null, down: false });
     this.digits = columns.map((_, k) => digitsOf(rows.map(({ cells }) => cells[k]).filter((cell) => typeof cell === "number")));
     this.heads = columns.map((title, k) => {
       const sort = button(title || "name", () => this.sort(k), { title: "Sort by this column; again, the other way round." });
@@ -52,6 +60,19 @@ class Numbers {
     this.body = make("tbody", {}, ...this.lines);
     this.body.addEventListener("keydown", (event) => this.step(event));
     this.root = make("div", { className: "numbers-of", tabIndex: -1 }, make("table", { aria: { "aria-label": chart.title } }, make("thead", {}, make("tr", {}, ...this.heads)), this.body));
+  }
+
+  /** The same table with newer numbers: order, place and focus stay. */
+  renew(chart) {
+    const next = new Numbers(chart, this.choose);
+    if (this.by !== null) for (let turns = this.down ? 2 : 1; turns > 0; turns--) next.sort(this.by);
+    const [top, left, active] = [this.root.scrollTop, this.root.scrollLeft, this.root.getRootNode().activeElement];
+    const [head, focus] = [this.heads.findIndex((each) => each.contains(active)), active?.closest?.("tr")?.dataset.place];
+    this.root.replaceWith(next.root);
+    next.root.scrollTo(left, top);
+    if (head >= 0) next.heads[head].firstChild.focus({ preventScroll: true });
+    else if (focus !== undefined) next.body.querySelector(`[data-place="${focus}"]`)?.focus({ preventScroll: true });
+    return next;
   }
 
   line({ cells, place, target }) {

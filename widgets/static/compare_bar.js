@@ -1,6 +1,6 @@
 // The clock of the compare board: play, scrub, pace, grid or overlay, leave; below it each run with its line, its time and how it is.
 //
-//   properties in   state {time, end, playing, live, overlay, pace, chips: [{run, label, colour, dash, problem, time, state}], note}
+//   properties in   state {time, end, unit, playing, live, overlay, pace, chips: [{run, label, colour, dash, problem, time, unit, state}], note}
 //   messages out    {type: "play", on} | {type: "seek", time} | {type: "pace", pace} | {type: "overlay", on} | {type: "leave"}
 
 const PACES = [0.3, 1, 3, 10, 30, 100];
@@ -40,7 +40,7 @@ class Bar {
     for (const name of ["pointerdown", "keydown"]) this.scrub.addEventListener(name, () => (this.held = true));
     for (const name of ["pointerup", "keyup", "blur", "pointercancel"]) this.scrub.addEventListener(name, () => (this.held = false));
     this.scrub.addEventListener("input", () => {
-      this.now.value = `${figures(Number(this.scrub.value))} ps`;
+      this.now.value = `${figures(Number(this.scrub.value))} ${this.state.unit}`;
       send({ type: "seek", time: Number(this.scrub.value) });
     });
     this.pace = make("select", { title: "How fast recordings play: picoseconds per second" }, ...PACES.map((each) => make("option", { value: each, textContent: `${each} ps/s` })));
@@ -66,13 +66,14 @@ class Bar {
       this.play.replaceChildren(icon(verb.toLowerCase()));
     }
     this.scrub.max = Math.max(state.end, 0.001);
+    for (const option of this.pace.options) option.textContent = `${option.value} ${state.unit}/s`;
     if (!this.held) {
       this.scrub.value = state.time;
-      this.now.value = `${figures(state.time)} ps`;
+      this.now.value = `${figures(state.time)} ${state.unit}`;
     }
     if (this.pace !== this.root.getRootNode().activeElement) this.pace.value = PACES.includes(state.pace) ? state.pace : 3;
     this.pace.disabled = state.live;
-    this.pace.title = state.live ? "Live runs go as fast as they can" : "How fast recordings play: picoseconds per second";
+    this.pace.title = state.live ? "Live runs go as fast as they can" : `How fast recordings play: ${state.unit} per second`;
     this.grid.setAttribute("aria-pressed", String(!state.overlay));
     this.over.setAttribute("aria-pressed", String(state.overlay));
     this.note.textContent = state.note;
@@ -87,8 +88,8 @@ class Bar {
       this.chips = chips.map(() => ({ time: make("b"), state: make("small") }));
       this.list.replaceChildren(...chips.map((chip, k) => make("li", {}, line(chip), make("span", { textContent: chip.label }), this.chips[k].time, this.chips[k].state)));
     }
-    chips.forEach(({ time, state, problem }, k) => {
-      this.chips[k].time.textContent = time === null ? "" : `${figures(time)} ps`;
+    chips.forEach(({ time, unit, state, problem }, k) => {
+      this.chips[k].time.textContent = time === null ? "" : `${figures(time)} ${unit}`;
       this.chips[k].state.textContent = state;
       this.list.children[k].title = problem;
       this.list.children[k].classList.toggle("bad", Boolean(problem));

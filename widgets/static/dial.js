@@ -1,6 +1,6 @@
 // The resolution dial: levels as radio buttons with what each is about. It knows rows and keys and must not know levels.
 //
-//   properties in   rows: [{name, title, meaning, particles, speed, day, hint, blocked}], the finest first; value: the level that is on;
+//   properties in   rows: [{name, title, meaning, particles, speed, day, clock, hint, blocked}], the finest first; value: the level that is on;
 //                   wish: the level that is on its way, or ""
 //   message out     {type: "turn", level}; what is checked follows `wish` and `value` alone, so that a refusal leaves no wrong mark
 
@@ -19,10 +19,15 @@ function level(row, group) {
   const hint = part("small", "why", row.hint);
   hint.id = `${group}-${row.name}`;
   radio.setAttribute("aria-describedby", hint.id);
-  radio.setAttribute("aria-label", [row.title, `${row.particles} particles`, row.speed && `${row.speed} steps per second, ${row.day} nanoseconds per day`].filter(Boolean).join(", "));
+  radio.setAttribute("aria-label", [row.title, `${row.particles} particles`, row.speed && `${row.speed} steps per second, ${row.day} ${row.clock === "time" ? "" : "CG "}nanoseconds per day`].filter(Boolean).join(", "));
   label.title = row.meaning;
   const number = (name, text) => part("span", name, text || "\u2013");
-  label.append(radio, part("b", "name", row.title), number("count", row.particles), number("rate", row.speed), number("rate", row.day), hint);
+  const day = number("rate", row.day);
+  if (row.clock !== "time" && row.day) {
+    day.prepend(part("i", "cg", "CG"));
+    day.title = `${row.clock}: that of beads, which is not the time of atoms and is never converted`;
+  }
+  label.append(radio, part("b", "name", row.title), number("count", row.particles), number("rate", row.speed), day, hint);
   return label;
 }
 

@@ -255,7 +255,7 @@ class Slot {
       }),
     );
     const time = cursor ?? end;
-    const aria = { valuemin: start, valuemax: end, valuenow: time, valuetext: `${figures(time, 3)} ps: ${this.curves.map(({ label }, index) => `${label} ${words[index]}`).join(", ")}` };
+    const aria = { valuemin: start, valuemax: end, valuenow: time, valuetext: `${figures(time, 3)}${this.board.unit}: ${this.curves.map(({ label }, index) => `${label} ${words[index]}`).join(", ")}` };
     for (const [name, value] of Object.entries(aria)) this.canvas.setAttribute(`aria-${name}`, value);
   }
 }
@@ -287,7 +287,8 @@ class Board {
 
   /** The unit at the end of the axis; that of beads says that it is another time. */
   get unit() {
-    return this.model.clock === "time" ? " ps" : ` ps ${this.model.clock}`;
+    const { clock } = this.model;
+    return clock === "time" ? " ps" : clock.endsWith("steps") ? ` ${clock}` : ` ps ${clock}`;
   }
 
   get ink() {
@@ -304,6 +305,7 @@ class Board {
 
   light() {
     this.recent.setAttribute("aria-pressed", String(this.model.last > 0));
+    this.recent.textContent = this.model.clock.endsWith("steps") ? "Last 10" : "Last 10 ps";
     this.redraw();
   }
 
@@ -337,7 +339,7 @@ class Board {
     this.due ||= requestAnimationFrame(() => {
       this.due = 0;
       for (const slot of this.slots) slot.draw();
-      this.at.value = `${figures(this.cursor ?? this.end, 3)} ps`;
+      this.at.value = `${figures(this.cursor ?? this.end, 3)}${this.unit.replace(" time", "").replace("thousand steps", "k")}`;
       this.at.classList.toggle("past", this.cursor !== null);
     });
   }

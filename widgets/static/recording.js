@@ -1,6 +1,6 @@
 // The scrubber: one bar under the picture. The slider follows the hand at once; the frame follows as fast as frames can be read.
 //
-//   properties in   ready, shown, frames, frame, time, end (ps), playing, speed, speeds, loop, warning
+//   properties in   ready, shown, frames, frame, time, end (ps), clock, playing, speed, speeds, loop, warning
 //   messages in     {type: "sought"}: the last wish for a frame is granted, the next may come
 //   messages out    {type: "show" | "live" | "branch"} | {type: "play", on} | {type: "seek", frame} | {type: "speed", value} | {type: "loop", on}
 
@@ -88,9 +88,9 @@ export function render({ model, el }) {
     slider.style.setProperty("--done", `${(100 * at()) / Math.max(frames - 1, 1)}%`);
     const settled = wanted === null || wanted === frame;
     const digits = end < 10 ? 3 : 2;
-    say(clock, `${settled ? time.toFixed(digits) : "\u2026"} / ${end.toFixed(digits)} ps`);
+    say(clock, `${settled ? time.toFixed(digits) : "\u2026"} / ${end.toFixed(digits)} ps${model.clock === "time" ? "" : ` ${model.clock}`}`);
     clock.title = `Frame ${at() + 1} of ${frames}`;
-    slider.setAttribute("aria-valuetext", `frame ${at() + 1} of ${frames}${settled ? `, ${time.toFixed(digits)} picoseconds` : ""}`);
+    slider.setAttribute("aria-valuetext", `frame ${at() + 1} of ${frames}${settled ? `, ${time.toFixed(digits)} picoseconds${model.clock === "time" ? "" : ` of ${model.clock}`}` : ""}`);
     const name = playing ? "pause" : "play";
     if (play.dataset.shape !== name) {
       play.dataset.shape = name;
@@ -109,7 +109,7 @@ export function render({ model, el }) {
     draw();
     if (inside) (model.shown ? slider : look).focus(); // the button that was pressed is gone
   };
-  for (const name of ["ready", "frames", "frame", "time", "end", "playing", "speed", "loop", "warning"]) model.on(name, draw);
+  for (const name of ["ready", "frames", "frame", "time", "end", "clock", "playing", "speed", "loop", "warning"]) model.on(name, draw);
   model.on("shown", turn);
   model.on("msg:custom", (message) => message.type === "sought" && sought());
   el.replaceChildren(make("section", { ariaLabel: "Recording" }, look, film, warning));

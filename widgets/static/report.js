@@ -1,6 +1,6 @@
 // Charts of a report, part 4 of 4: the whole report - its answer, warnings, charts as tabs, and beside them what the 3D view shows of it.
 //
-//   properties in   report {serial, title, headline, warnings, charts, note}, side {shapes: [{name, on, colour, off}], paints, paint, scale, low, high,
+//   properties in   report {serial, title, mark, headline, warnings, charts, note}, side {shapes: [{name, on, colour, off}], paints, paint, scale, low, high,
 //                   chosen {words, opens}}, ink {text, strong, line, ground, warn, accent, colours, sequential, diverging}, back, tall
 //   messages out    {type: "choose", chart, place} | {type: "shape", name, on} | {type: "paint", index} | {type: "open"} | {type: "leave"} | {type: "size", tall}
 
@@ -29,6 +29,17 @@ class Drawn {
     this.field.addEventListener("keydown", (event) => this.press(event));
     this.watch = new ResizeObserver(() => this.draw());
     this.watch.observe(this.field);
+  }
+
+  /** The same chart with newer values: what is read and scrolled to stays. */
+  renew(chart) {
+    const { scrollTop: top, scrollLeft: left } = this.field;
+    const at = this.tip.hidden ? -1 : this.at;
+    this.chart = chart;
+    this.draw();
+    this.field.scrollTo(left, top);
+    this.at = -1;
+    this.read(at < this.items.length ? at : -1);
   }
 
   draw() {
@@ -123,10 +134,19 @@ class Drawn {
   }
 }
 
+/** Whether words differ from those that an element was made of last. */
+function changed(node, words) {
+  const told = JSON.stringify(words);
+  if (node.dataset.told === told) return false;
+  node.dataset.told = told;
+  return true;
+}
+
 class Report {
   constructor(model) {
     Object.assign(this, { model, tab: 0, table: false, serial: null });
     this.title = make("h2");
+    this.mark = make("b", { className: "mark", title: "The study is not finished: this is what it has found by now." });
     this.headline = make("p", { className: "headline", role: "status" });
     this.warnings = make("details", { className: "warnings" });
     this.tabs = make("div", { className: "tabs", role: "tablist", aria: { "aria-label": "Charts" } });
@@ -141,7 +161,7 @@ class Report {
     const tools = make("div", { className: "tools", role: "toolbar", aria: { "aria-label": "This chart" } }, this.plain, ...this.saves);
     this.size = button("", () => model.send_msg({ type: "size", tall: !model.tall }), { title: "More room for the charts, or for the molecule." });
     this.head = make("header", {}, make("div", { className: "answer" }, this.headline), make("div", { className: "ways" }, this.size, this.back));
-    this.about = make("div", { className: "about" }, this.title, this.warnings);
+    this.about = make("div", { className: "about" }, this.mark, this.title, this.warnings);
     this.root = make("section", { className: "report", aria: { "aria-label": "Report" } }, this.head, make("div", { className: "under" }, this.about, tools), this.tabs, make("div", { className: "body" }, make("div", { className: "main" }, this.place, this.note), this.side));
     this.show();
   }
@@ -151,30 +171,60 @@ class Report {
   }
 
   show() {
-    const { serial, title = "", headline = "", warnings = [] } = this.model.report;
+    const { serial, title = "", mark = "", headline = "", warnings = [] } = this.model.report;
     if (serial !== this.serial) [this.tab, this.table, this.serial] = [0, false, serial];
     this.title.textContent = title;
-    this.headline.textContent = headline;
+    this.mark.textContent = mark;
+    this.mark.hidden = !mark;
+    this.headline.setAttribute("aria-live", mark ? "off" : "polite"); // what grows is not read out every two seconds
+    if (this.headline.textContent !== headline) this.headline.textContent = headline;
     this.headline.classList.toggle("long", headline.length > LONG_HEADLINE);
     this.back.textContent = this.model.back;
     this.back.hidden = this.size.hidden = !this.model.back;
     this.size.textContent = this.model.tall ? "Smaller" : "Larger";
     const what = `${warnings.length} ${warnings.length === 1 ? "thing" : "things"} to know before these numbers are believed`;
-    this.warnings.replaceChildren(make("summary", { textContent: what, title: "Unfold what to know." }), make("ul", {}, ...warnings.map((words) => make("li", { textContent: words }))));
+    if (changed(this.warnings, warnings)) this.warnings.replaceChildren(make("summary", { textContent: what, title: "Unfold what to know." }), make("ul", {}, ...warnings.map((words) => make("li", { textContent: words }))));
     this.warnings.hidden = !warnings.length;
-    this.tabs.replaceChildren(...this.charts.map((chart, k) => button(chart.title, () => this.turn(k, false), { role: "tab", title: `Shows: ${chart.title}` })));
-    this.turn(Math.min(this.tab, Math.max(this.charts.length - 1, 0)), this.table);
+    this.lay();
     this.beside();
+  }
+
+  /** Tabs and the chart; a report that grows keeps the chart that is looked at, wherever its tab has gone. */
+  lay() {
+    const title = this.shown ? this.shown.chart.title : null;
+    const same = this.shownOf === this.serial ? this.charts.findIndex((chart) => chart.title === title) : -1;
+    const titles = this.charts.map((chart) => chart.title);
+    if (changed(this.tabs, titles)) this.tabs.replaceChildren(...titles.map((words, k) => button(words, () => this.turn(k, false), { role: "tab", title: `Shows: ${words}` })));
+    const known = same >= 0 && this.charts[same].type === this.shown.chart.type;
+    if (!known) return this.turn(Math.min(this.tab, Math.max(this.charts.length - 1, 0)), this.table);
+    this.tab = same;
+    this.point();
+    this.shown = this.shown.renew(this.charts[same]) ?? this.shown;
+    if (!this.place.contains(this.shown.root)) this.place.replaceChildren(this.shown.root);
+    this.tellNote();
+  }
+
+  /** Which tab is open. */
+  point() {
+    [...this.tabs.children].forEach((tab, place) => {
+      tab.setAttribute("aria-selected", String(place === this.tab));
+      tab.tabIndex = place === this.tab ? 0 : -1;
+    });
+  }
+
+  tellNote() {
+    const note = this.charts[this.tab].note;
+    if (this.note.textContent !== note) this.note.textContent = note;
+    this.note.hidden = !note;
+    this.pointOut();
   }
 
   turn(k, table) {
     const chart = this.charts[k];
-    [this.tab, this.table] = [k, table];
+    [this.tab, this.table, this.shownOf] = [k, table, this.serial];
     this.shown?.leave?.();
-    [...this.tabs.children].forEach((tab, place) => {
-      tab.setAttribute("aria-selected", String(place === k));
-      tab.tabIndex = place === k ? 0 : -1;
-    });
+    this.shown = null;
+    this.point();
     if (!chart) return this.place.replaceChildren();
     const choose = (place) => this.model.send_msg({ type: "choose", chart: this.tab, place });
     const numbers = table || chart.type === "Table";
@@ -184,9 +234,7 @@ class Report {
     this.plain.hidden = chart.type === "Table";
     this.plain.setAttribute("aria-pressed", String(table));
     for (const save of this.saves.slice(1)) save.disabled = numbers;
-    this.note.textContent = chart.note;
-    this.note.hidden = !chart.note;
-    this.pointOut();
+    this.tellNote();
   }
 
   step(event) {
@@ -255,7 +303,8 @@ class Report {
 export function render({ model }) {
   const report = new Report(model);
   globalThis.studioReport = report; // for tests and for the curious
-  for (const name of ["report", "ink", "back", "tall"]) model.on(`change:${name}`, () => report.show());
+  for (const name of ["report", "back", "tall"]) model.on(`change:${name}`, () => report.show());
+  model.on("change:ink", () => report.turn(report.tab, report.table));
   model.on("change:side", () => report.beside());
   model.on("remove", () => report.shown?.leave?.());
   return report.root;

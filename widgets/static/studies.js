@@ -6,13 +6,14 @@
 //                   jobs [{number, title, state, words, fraction, left, acts}]
 //   messages in     {file, name, mime}: to be saved
 //   messages out    {type: "ready"} | {type: "ask", kind} | {type: "subject", value} | {type: "answer", name, value} | {type: "start"} | {type: "json"}
-//                   {type: "cancel" | "open" | "resume" | "dismiss", number}
+//                   {type: "cancel" | "open" | "watch" | "resume" | "dismiss", number}
 
 const OWN = ["recording", "result", "structure", "table"]; // what is chosen among the user's own
 const PAUSE = 200; // ms without a key pressed before an answer goes out
 const WORDS = { running: "at work", waiting: "waits", done: "done", stopped: "stopped", failed: "failed", lost: "interrupted" };
 const ACTS = {
   cancel: ["Stop", "Stops it; what is finished is kept, and it can go on at any time."],
+  watch: ["Show what it has found", "Shows what it has found so far; while it is at work, the charts grow."],
   open: ["Show the result", "Shows what it found, in charts and in the 3D view; the run goes on behind."],
   resume: ["Go on", "Goes on from what is finished."],
   dismiss: ["\u00d7", "Takes it from this list; it stays among the runs."],
@@ -98,7 +99,7 @@ class Job {
     this.words = make("p", { role: "status" });
     this.bar = make("progress", { max: 1, ariaLabel: "Progress", title: "How much of the study is done." });
     this.acts = Object.fromEntries(Object.entries(ACTS).map(([act, [words, title]]) => [act, button(words, () => send({ type: act, number }), { className: act, title, ariaLabel: act === "dismiss" ? `Take study ${number} from this list` : words })]));
-    this.root = make("li", { data: { number } }, make("div", { className: "head" }, this.title, this.acts.dismiss), this.bar, make("div", { className: "foot" }, this.state, this.words), make("div", { className: "acts" }, this.acts.open, this.acts.resume, this.acts.cancel));
+    this.root = make("li", { data: { number } }, make("div", { className: "head" }, this.title, this.acts.dismiss), this.bar, make("div", { className: "foot" }, this.state, this.words), make("div", { className: "acts" }, this.acts.open, this.acts.watch, this.acts.resume, this.acts.cancel));
   }
 
   update({ number, title, state, words, fraction, left, acts }) {

@@ -11,6 +11,9 @@ const HIDDEN_IN_PROTEIN = { all: "", polar: " and (not hydrogen or polarh)", non
 const FOCUS = { "ball+stick": { radius: 0.17, aspectRatio: 1.8, multipleBond: "symmetric" }, licorice: { radius: 0.2 }, spacefill: {} };
 const STOUT = { radius: 0.24, aspectRatio: 1.35 }; // bonds that are to be seen for their colours
 const BEADS = { radius: 0.3, aspectRatio: 4 }; // one ball for each residue, angstrom
+const BEAD_REACH = 1.3; // angstrom around a bead that count as its own
+const CHARGES = { ARG: "positive", LYS: "positive", HIP: "positive", ASP: "negative", GLU: "negative" };
+const CHARGED = { light: { positive: "#2b6cb0", negative: "#d55e00" }, dark: { positive: "#56a0e9", negative: "#e8702a" } };
 const REACH = { "ball+stick": 0.45, licorice: 0.4, spacefill: 1.5, line: 0.4, cartoon: 0.9 }; // angstrom around an atom that count as its own
 
 /** Atom indices as an NGL selection; ranges of none select none. */
@@ -27,6 +30,15 @@ function painted(NGL, paint, rest) {
       const end = bond.structure.getAtomProxy(fromTo ? one : other);
       return known(`${Math.min(one, other)}-${Math.max(one, other)}`) ?? this.atomColor(end);
     };
+  });
+  return { colorScheme: scheme };
+}
+
+/** Beads by the charge of their residues, which is what acts far off; the others in one colour. */
+function charged(NGL, colours, rest) {
+  const number = (colour) => new NGL.Color(colour).getHex();
+  const scheme = NGL.ColormakerRegistry.addScheme(function () {
+    this.atomColor = (atom) => number(colours[CHARGES[atom.resname]] ?? rest);
   });
   return { colorScheme: scheme };
 }
@@ -63,6 +75,7 @@ class Cell {
   /** An atom in words, as `Structure.label` says it. */
   label(atom) {
     const proxy = this.component.structure.getAtomProxy(atom);
+    if (this.scene.beads) return `bead of ${proxy.resname} ${proxy.chainname}${proxy.resno}${proxy.inscode ?? ""} (${atom + 1})`;
     return `${proxy.element} ${proxy.atomname} of ${proxy.resname} ${proxy.chainname}${proxy.resno}${proxy.inscode ?? ""} (atom ${atom + 1})`;
   }
 
@@ -70,6 +83,14 @@ class Cell {
   coloured(rest) {
     if (!this.paint) return rest;
     const look = painted(this.view.NGL, this.paint, rest);
+    this.schemes.push(look.colorScheme);
+    return look;
+  }
+
+  /** Beads as their charges, atoms as their elements; in one place with others, each molecule in a colour of its own. */
+  plainly(carbon, own) {
+    if (!this.scene.beads || own) return element(own ?? carbon);
+    const look = charged(this.view.NGL, CHARGED[this.view.host.get("dark") ? "dark" : "light"], carbon);
     this.schemes.push(look.colorScheme);
     return look;
   }
@@ -94,12 +115,13 @@ class Cell {
     }
     if (!alone) {
       const kind = scene.beads ? "ball+stick" : scene.mobile.length > 1500 ? "line" : "licorice";
-      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...this.coloured(element(own ?? theme.carbon)), radius: 0.13, ...(scene.beads ? BEADS : {}) });
+      this.add("mobile", kind, atoms(scene.mobile, HIDDEN_IN_PROTEIN[hydrogens]), { ...this.coloured(this.plainly(theme.carbon, own)), radius: 0.13, ...(scene.beads ? BEADS : {}) });
+      if (scene.beads) this.reach.fill(BEAD_REACH);
     }
     if (host.get("water")) this.add("water", "line", atoms(scene.water, HIDDEN[hydrogens]), plain(theme.water));
     const shown = alone ? scene.focus : scene.ligand;
     const kind = look === "auto" ? "ball+stick" : look;
-    this.add("ligand", kind, atoms(shown, HIDDEN[hydrogens]), { ...this.coloured(element(own ?? theme.ligand)), ...FOCUS[kind], ...(this.paint && kind === "ball+stick" ? STOUT : {}) });
+    this.add("ligand", kind, atoms(shown, HIDDEN[hydrogens]), { ...this.coloured(this.plainly(theme.ligand, own)), ...FOCUS[kind], ...(this.paint && kind === "ball+stick" ? STOUT : {}) });
     this.drawSurface();
     this.outline();
   }

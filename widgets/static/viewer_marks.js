@@ -133,7 +133,7 @@ class Marks {
     for (const { scene, index } of cells) {
       const { left, top, width, height } = space.part(index);
       const colour = view.overlaid ? view.overlayColour(index) : theme.ink;
-      this.text(scene.label, colour, "start")({ x: left + 12, y: top + 16 + (view.overlaid ? 18 * index : 0) });
+      this.text(scene.label, colour, "start")({ x: left + 12, y: top + height - 16 - (view.overlaid ? 18 * index : 0) }); // tools lie over the upper edge
       if (!view.overlaid) this.node("rect", { x: left, y: top, width, height, fill: "none", stroke: theme.cartoon, "stroke-width": 0.5 });
     }
   }
