@@ -68,6 +68,30 @@ print(len(guest) == 30 and short.ok and short.values["doubts"] >= 1, "a short ru
 print(values["doubts"] == 0 and values["copies_crossing"] >= 2 and values["least_overlap"] > 0.03, "the long one is not")
 print(abs(here - displaced) < 0.01, "the network does not feel the displacement")
 """,
+    "06_from_a_quantum_trained_potential_to_beads": """
+print(found > floor, "a short run lies above its floor")
+print(errors[0] > 1.5 * errors[-1], "longer averages are better labels")
+print(model.card.held_out_error < 1.6 * model.card.label_error, "what was not learned from is known nearly as well as it can be")
+js = {name: jensen_shannon(p, surface.probabilities) for name, surface in surfaces.items()}
+print(js["learned"] < 0.5 * min(js["prior only"], js["shuffled forces"]), "labels matter, not the network")
+print(not verdicts["prior only"].passed and not verdicts["shuffled forces"].passed, "controls fail")
+print(replicas.set_aside == 0 and abs(replicas.temperature - 300) < 15, "all copies stay sane")
+print(apart > 2 * np.sqrt((by_network.errors**2 + by_mm.errors**2).mean()), "the network's mean force is not MM's")
+print(all(wanted[bond, "so3lr"] > wanted[bond, "mm"] + 0.01 for bond in ("ACE C - ALA N", "ALA C - NME N")), "peptide bonds are longer in vacuum")
+print(lost > 0.2 and network_beads.card.held_out_error > 1.5 * network_beads.card.label_error, "too few labels are noticed without a reference")
+print(card.state == "not gated" and len(studio.frames) > 1, "an own model is on the shelf, and moves")
+""",
+    "07_a_disordered_protein_beside_a_folded_one": """
+print(len(native) == 297 and made[-10:].mean() > 0.95, "the native structure is the lowest")
+print(hot < 0.5 and cold > hot + 0.15, "it comes apart when hot, and sets out for home in the cold")
+print(sorted(sequences["p27"]) == sorted(sequences["sorted"]), "one composition")
+print(all(inefficiency(values) > 5 for values in short.values()), "frames remember each other")
+print(abs(found["p27"].value - measured["p27"][0]) < 2 * np.hypot(found["p27"].error, measured["p27"][1]), "the size of p27 is right within the errors")
+print(abs(found["sorted"].value - measured["sorted"][0]) < 3 * np.hypot(found["sorted"].error, measured["sorted"][1]), "and that of the sorted chain")
+print(block_mean(long["sorted_1"]).value > block_mean(long["sorted_0.05"]).value + 0.3, "salt opens what charges hold together")
+print(0.4 < exponent < 0.65, "a chain, no ball")
+print(q_swapped[-10:].mean() < 0.15 and "beads" in refusal, "the wrong model unfolds CDK2, or refuses")
+""",
 }
 
 
