@@ -99,7 +99,7 @@ class BeadCard(BaseModel):
     reference: str = ""
     labels: int = 0
     labels_sha256: str = ""
-    licence: str = "CC-BY-4.0"
+    licence: str = "MIT, as the program"
     temperature: Kelvin = 300.0
     scheme: Scheme = "backbone"
     residues: tuple[str, ...]
