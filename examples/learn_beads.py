@@ -48,7 +48,7 @@ for title, made in (("the model", model), ("prior only", without_network(model))
     for gate in verdicts[title].gates:
         print(f"    {'passed' if gate.passed else 'failed'}  {gate.name}: {gate.value:.3f}, limit {gate.limit:.3f}. {gate.note}")
 
-gates = tuple(GateLine(name=gate.name, value=gate.value, limit=gate.limit, passed=gate.passed, note=gate.note) for gate in verdicts["the model"].gates)
+gates = tuple(GateLine.model_validate(gate) for gate in verdicts["the model"].gates)
 about = {"name": name, "title": f"{atoms.title}, {len(mapping)} beads", "molecule": atoms.title, "reference": BY, "gates": gates}
 if place:
     told = LearnedModel(model.card.model_copy(update=about), model.prior, model.weights).save(Path(place))

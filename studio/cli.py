@@ -202,7 +202,7 @@ def _show_bead_card(name: str, card: "BeadCard", *, as_json: bool) -> None:
         "learned from": f"{card.labels} mean forces at {card.temperature:g} K, {card.reference}",
         "network": f"{card.network.kind}, mean of {card.network.members}, seed {card.seed}", "licence": card.licence, "weights": card.weights_sha256,
     }  # fmt: skip
-    lines |= {f"gate {gate.name}": f"{gate.value:.3g} (limit {gate.limit:g}) {'passed' if gate.passed else 'FAILED'}. {gate.note}" for gate in card.gates}
+    lines |= {f"gate {number}": f"{gate.words}: {'passed' if gate.passed else 'FAILED'}. {gate.note}" for number, gate in enumerate(card.gates, 1)}
     click.echo(card.title or name)
     for what, text in lines.items():
         click.echo(f"  {what:15} {text}")

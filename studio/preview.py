@@ -19,6 +19,7 @@ from studio.superpose import superposition
 REST = 1.0
 """Wall time between two builds, at least, s; and as long as the last one took, so that the beads keep a core."""
 NICENESS = 10
+ENDED = "The process that builds atoms on the beads ended. Switch the atoms off and on again."
 
 
 class Preview:
@@ -46,7 +47,10 @@ class Preview:
         """
         if self._work is None and time.monotonic() >= self._rested and len(positions) == len(self._beads):
             self._began = time.monotonic()
-            self._work = self._pool.submit(_build, np.asarray(positions, dtype=np.float64))
+            try:
+                self._work = self._pool.submit(_build, np.asarray(positions, dtype=np.float64))
+            except BrokenExecutor as problem:
+                raise WorkerError(ENDED) from problem
 
     def follow(self, atoms: Floats, positions: Floats) -> Floats:
         """Atoms that were built a moment ago, in their shape laid over the beads of now; (n, 3), nm.
@@ -73,7 +77,7 @@ class Preview:
         try:
             return work.result()
         except BrokenExecutor as problem:
-            raise WorkerError("The process that builds atoms on the beads ended. Switch the atoms off and on again.") from problem
+            raise WorkerError(ENDED) from problem
 
     def close(self) -> None:
         """End the process; what it builds is dropped."""

@@ -89,7 +89,10 @@ class Beside:
             self.follow(frame)
         if frame is not self._seen:
             self._seen = frame
-            preview.offer(frame.positions.astype(np.float64))
+            try:
+                preview.offer(frame.positions.astype(np.float64))
+            except StudioError as problem:
+                self._fail(problem)
 
     def follow(self, frame: Frame) -> None:
         """Lay the atoms over the beads of a frame, with which they are drawn: small chains tumble within a blink.

@@ -29,6 +29,7 @@ class GateLine(BaseModel):
         limit: What it was held to.
         passed: It kept to it.
         note: A sentence, where there is something to know.
+        least: What it was not to fall below, where there is such a limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
@@ -38,6 +39,15 @@ class GateLine(BaseModel):
     limit: float | None
     passed: bool
     note: str = ""
+    least: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What came out, and what it was held to."""
+        if self.value is None and self.limit is None:
+            return self.name
+        ends = _figure(self.limit) if self.least is None else f"{_figure(self.least)} to {_figure(self.limit)}"
+        return f"{self.name} {_figure(self.value)}, limit {ends}"
 
 
 class NetworkShape(BaseModel):
@@ -71,7 +81,7 @@ class BeadCard(BaseModel):
         molecule: What it is a model of, in words.
         reference: What made the forces that it was learned from, in words.
         labels: How many mean forces.
-        labels_sha256: Of their file.
+        labels_sha256: Of their positions, forces and errors as they were learned from, in double precision.
         licence: Of the weights.
         temperature: Of the mean forces, K: the model holds at it only.
         scheme: Which beads a residue has.
@@ -133,7 +143,7 @@ class BeadCard(BaseModel):
             return ""
         if not self.gates:
             return f"The bead model '{self.name}' was never compared with its reference. Ask for it as a trial, or compare it first."
-        missed = [f"{gate.name} {_figure(gate.value)}, limit {_figure(gate.limit)}" for gate in self.gates if not gate.passed]
+        missed = [gate.words for gate in self.gates if not gate.passed]
         return f"The bead model '{self.name}' failed its gates ({'; '.join(missed)}). Learn it again from more labels, or ask for it as a trial."
 
     def structure(self, positions: Floats | None = None) -> Structure:

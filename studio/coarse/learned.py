@@ -243,7 +243,7 @@ def read_arrays(content: bytes, where: str) -> dict[str, NDArray[np.float64]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError, BadZipFile, KeyError) as problem:
+    except (ValueError, EOFError, OSError, BadZipFile, KeyError, TypeError) as problem:
         raise WeightsError(f"The weights {where} are no plain arrays: {problem} Do not use them.") from problem
 
 

@@ -39,7 +39,7 @@ def placed(beads: Structure, now: Structure, seen: Callable[[Structure], Structu
     Raises:
         StructureError: They are other residues.
     """
-    there = now if now.is_beads and now.residues == beads.residues else seen(now)
-    if there.residues != beads.residues:
+    there = now if now.is_beads and now.residues == beads.residues and now.names == beads.names else seen(now)
+    if there.residues != beads.residues or there.names != beads.names:
         raise StructureError("The start holds other residues than the prepared structure. Start from the prepared structure.")
     return beads.with_positions(np.asarray(there.positions))

@@ -4,6 +4,7 @@ Each is a folder of its name with a card and weights; see `learned`. Cards are r
 shipped ones of the same name. Knows folders and cards; must not know what models are used for.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -32,7 +33,8 @@ def folders() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for shelf in (own_folder(), SHIPPED):
         for card in sorted(shelf.glob(f"*/{CARD}")):
-            found.setdefault(card.parent.name, card.parent)
+            if NAME.fullmatch(card.parent.name):  # not one that is being written
+                found.setdefault(card.parent.name, card.parent)
     return found
 
 
@@ -119,9 +121,21 @@ def put(folder: Path, name: str | None = None) -> str:
     there = own_folder() / name
     if there.resolve() == folder.resolve():
         return name
-    LearnedModel(model.card.model_copy(update={"name": name}), model.prior, model.weights).save(there)
-    _take_along(folder, there)
+    fresh = there.with_name(f".{name}.{os.getpid()}")
+    LearnedModel(model.card.model_copy(update={"name": name}), model.prior, model.weights).save(fresh)
+    _take_along(folder, fresh)
+    _swap(fresh, there)
     return name
+
+
+def _swap(fresh: Path, there: Path) -> None:
+    """Put a folder that is written whole in the place of another."""
+    gone = fresh.with_name(f"{fresh.name}.old")
+    with storage(there):
+        if there.exists():
+            there.rename(gone)
+        fresh.rename(there)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _take_along(folder: Path, there: Path) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from studio.coarse.batched import BeadReplicas
 
 CHECKPOINT = "replicas.npz"
+MOST_NUMBERS = 2 * 10**8
+"""Coordinates of all looks at all copies, which are kept: 0.8 GB."""
 LOOKS = 20
 """Looks between two checkpoints: what a killed process loses at most."""
 PREPARING = 0.02
@@ -122,6 +124,9 @@ class _Flock:
         self.beads = map_protein(part, self.card.scheme).beads
         if not self.card.fits(self.beads):
             raise UnsupportedError(f"The bead model '{self.name}' was learned for {' '.join(self.card.residues)}. Choose one that fits this peptide.")
+        numbers = 3 * len(self.beads) * self.recipe.replicas * self.recipe.steps // self.recipe.interval
+        if numbers > MOST_NUMBERS:
+            raise UnsupportedError(f"So many steps of so many copies do not fit into memory ({numbers / 1e6:,.0f} million numbers). Take fewer of either.")
         self.so_far = SoFar(self.folder, self.recipe.to_json())
         self.recorder = Recorder(self.folder, self.beads, self.recipe.to_json(), self.recipe.interval) if self.folder else None
         self.key = key_of(self.recipe.to_json(), self.card.weights_sha256, self.beads.key)
@@ -143,7 +148,7 @@ class _Flock:
         if path is None or not path.exists() or kept(self._path(0), self.key) is None:
             return
         self.moving.load(path)
-        for number in range(self.moving.step // (LOOKS * self.recipe.interval)):
+        for number in range(-(-self.moving.step // (LOOKS * self.recipe.interval))):
             part = kept(self._path(number), self.key)
             if part is not None:
                 self.looks += list(part.arrays["looks"])

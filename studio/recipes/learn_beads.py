@@ -7,7 +7,7 @@ This file says what can be asked and what comes out; how it is done is in `learn
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio.coarse import shelf
 from studio.coarse.card import CARD
@@ -33,6 +33,8 @@ from studio.units import Kelvin
 
 FEWEST_BEADS = 4
 """A chain of fewer beads does not turn."""
+FEWEST_SHARE = 10
+"""Labels of each temperature, at least, that the first model is learned from."""
 MOST_ATOMS = 3000
 """Beyond that, hundreds of mean forces take days here."""
 PREPARING = 0.01
@@ -102,11 +104,16 @@ class LearnBeads(Lasting):
         float, Field(ge=0.05, le=0.9, title="Asked for by the model", description="Part of the labels that active learning adds, in all its rounds.")
     ] = 0.25
     water: Annotated[
-        Literal["continuum", "as_set_up"], Field(title="Water", description="Continuum water, or whatever is around the molecule that is open.")
+        Literal["continuum", "as_set_up"],
+        Field(title="Water", description="Where the force field makes all forces: continuum water, or what is around the molecule. NNP/MM has what is set up."),
     ] = "continuum"
     name: Annotated[
         str,
-        Field(pattern=r"^[a-z0-9-]{0,60}$", title="Name of the model", description="For the dial; lower case, digits and hyphens. Of the peptide when empty."),
+        Field(
+            pattern=r"^([a-z0-9][a-z0-9-]{0,59})?$",
+            title="Name of the model",
+            description="For the dial; lower case, digits and hyphens. Of the peptide when empty.",
+        ),
     ] = ""
     temperature: Kelvin = 300.0
     workers: Annotated[int, Field(ge=1, le=64, title="Workers", description="Processes that measure mean forces; one more moves all atoms.")] = 1
@@ -118,6 +125,16 @@ class LearnBeads(Lasting):
     training: Training = Training(members=8, noise_floor=5.0)
     trial: Trial = Trial()
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LearnBeads":
+        if any(hot <= self.temperature for hot in self.hot):
+            raise ValueError(f"hot: expected temperatures above that of the model, {self.temperature:g} K; got {', '.join(f'{hot:g}' for hot in self.hot)}")
+        begun, least = self.labels - self.asked, FEWEST_SHARE * (1 + len(self.hot))
+        if begun < least:
+            raise ValueError(f"{begun} labels are left to begin with, and at least {least} are needed: ask for more labels, or let the model ask for fewer")
+        self.sampling  # noqa: B018 - what it refuses is refused here, before anything is measured
+        return self
 
     def answer(self, structure: Structure | None, watch: Watch, folder: Path | None) -> Result:
         """Learn, judge, and put the model on the shelf if it passes; the model lies in `model` in the folder either way."""
@@ -148,21 +165,28 @@ class LearnBeads(Lasting):
             UnsupportedError: It is no peptide, too large, or its beads are too few.
         """
         if len(atoms) > MOST_ATOMS:
+            smaller = "continuum water" if self.reference == "mm" else "a smaller box"
             raise UnsupportedError(
-                f"Hundreds of mean forces of {len(atoms):,} atoms take days here; up to {MOST_ATOMS:,} are taken. Choose continuum water, or a shorter peptide."
+                f"Hundreds of mean forces of {len(atoms):,} atoms take days here; up to {MOST_ATOMS:,} are taken. Choose {smaller}, or a shorter peptide."
             )
+        if self.name and (shelf.SHIPPED / self.name / CARD).exists():
+            raise UnsupportedError(f"'{self.name}' is the name of a bead model that comes with the program. Give yours another name.")
         mapping = map_protein(atoms, self.scheme, "slice")
         if len(mapping) < FEWEST_BEADS:
             raise UnsupportedError(f"{len(mapping)} beads are no chain that could turn; at least {FEWEST_BEADS} are needed. Choose backbone beads.")
-        sampling = Sampling(
-            configurations=self.labels - self.asked, temperatures=(self.temperature, *self.hot), spacing_ps=self.spacing_ps, settle_ps=self.settle_ps,
-            average_ps=self.average_ps, workers=self.workers, seed=self.seed,
-        )  # fmt: skip
         return Plan(
             recipe=self.to_json(), name=self.name or free_name(name_of(atoms.title)), title=atoms.title, system=self.seen, view=self.view, mapping=mapping,
-            scheme=self.scheme, sampling=sampling, training=self.training.model_copy(update={"seed": self.training.seed + self.seed}), rounds=self.rounds,
+            scheme=self.scheme, sampling=self.sampling, training=self.training.model_copy(update={"seed": self.training.seed + self.seed}), rounds=self.rounds,
             asked=self.asked, trial=self.trial, dynamics=Dynamics(system=self.seen, view=self.view, temperature=self.temperature, seed=self.seed),
             reference_ns=self.reference_ns, by=self.by,
+        )  # fmt: skip
+
+    @property
+    def sampling(self) -> Sampling:
+        """How configurations are found and mean forces are measured."""
+        return Sampling(
+            configurations=self.labels - self.asked, temperatures=(self.temperature, *self.hot), spacing_ps=self.spacing_ps, settle_ps=self.settle_ps,
+            average_ps=self.average_ps, workers=self.workers, seed=self.seed,
         )  # fmt: skip
 
     @property

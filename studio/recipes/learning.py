@@ -163,17 +163,21 @@ class Course:
             keep(path, key, Part({"curves": curves}, {}))
         return model
 
-    def _gone(self, model: "LearnedModel", trial: Trial, what: str, tell: Progress) -> tuple[Floats, int]:
-        """Frames of the replicas, copy after copy, and how many were set aside."""
+    def _gone(self, model: "LearnedModel", trial: Trial, what: str, tell: Progress, *, shown: bool = True) -> tuple[Floats, int]:
+        """Frames of the replicas, copy after copy, and how many were set aside; seen on the way where they are those of the model."""
         path = self.folder / f"{what}.npz" if self.folder else None
         key = key_of(model.key, trial.model_dump_json(), str(self.plan.sampling.seed))
         known = kept(path, key)
         if known is not None:
-            return known.arrays["frames"].astype(np.float64), int(known.words["set_aside"])
+            there, aside = known.arrays["frames"].astype(np.float64), int(known.words["set_aside"])
+            if shown:
+                self.told.now = there.reshape(trial.replicas - aside, -1, *there.shape[1:])[:, -1]
+            return there, aside
 
         def on_look(fraction: float, now: Floats, frames: Floats) -> None:
-            self.told.now, self.told.frames = now, frames
-            self._frame = self._seen(now[0])
+            if shown:
+                self.told.now, self.told.frames = now, frames
+                self._frame = self._seen(now[0])
             tell(fraction, f"{trial.replicas} replicas of the model, {fraction:.0%} of {trial.steps:,} steps")
 
         start = self._starts(trial.replicas)
@@ -219,7 +223,6 @@ class Course:
         from studio.coarse.training import fit
 
         trial = self.plan.trial.model_copy(update={"replicas": min(CONTROL["replicas"], self.plan.trial.replicas)})
-        frames, now = self.told.frames, self.told.now
         tell = self._part(1.0 - SHARES["controls"], 1.0)
         tell(0.0, "Negative control: forces dealt to other configurations")
         order = np.random.default_rng(self.plan.sampling.seed).permutation(len(labels))
@@ -229,14 +232,12 @@ class Course:
         for number, (title, control) in enumerate((("prior only", without_network(model)), ("shuffled labels", shuffled))):
             said = self._part(1.0 - SHARES["controls"] * (1.0 - 0.5 * number), 1.0 - SHARES["controls"] * (0.5 - 0.5 * number))
             try:
-                made, _aside = self._gone(control, trial, f"control-{number}", _named(said, f"Negative control: {title}"))
+                made, _aside = self._gone(control, trial, f"control-{number}", _named(said, f"Negative control: {title}"), shown=False)
             except StoppedError:
                 raise
             except StudioError as problem:
                 self.told.notes.append(f"Negative control, {title}: {problem}")
                 continue
-            finally:
-                self.told.frames, self.told.now = frames, now
             self.told.controls.append((title, judge(made, self.unbiased.frames, self.beads, self.plan.sampling.temperature)))
 
     def _deliver(self, model: "LearnedModel", labels: Labels) -> None:
@@ -247,7 +248,7 @@ class Course:
         if verdict is None:
             return
         fooled = [title for title, control in self.told.controls if control.passed]
-        gates = [GateLine(name=gate.name, value=gate.value, limit=gate.limit, passed=gate.passed, note=gate.note) for gate in verdict.gates]
+        gates = [GateLine.model_validate(gate) for gate in verdict.gates]
         gates += [GateLine(name=f"negative control fails: {title}", value=None, limit=None, passed=False) for title in fooled]
         about = {"name": plan.name, "title": f"{plan.title}, {len(self.beads)} beads", "molecule": plan.title, "reference": plan.by, "gates": tuple(gates)}
         told = LearnedModel(model.card.model_copy(update=about), model.prior, model.weights)
@@ -259,8 +260,19 @@ class Course:
         if not told.card.passed:
             self.told.notes.append("The model is kept in this study and is not offered on the dial: it did not pass.")
         elif self.folder is not None:
-            shelf.put(self.folder / MODEL)
-            self.told.notes.append(f"The model is on the shelf as '{plan.name}', and the dial offers it for this peptide.")
+            self._shelve(self.folder / MODEL)
+
+    def _shelve(self, folder: Path) -> None:
+        """Offer the model on the dial; what keeps it from the shelf does not take the course away."""
+        name = self.plan.name
+        before = (shelf.own_folder() / name).exists()
+        try:
+            shelf.put(folder)
+        except StudioError as problem:
+            self.told.notes.append(f"The model passed, but could not be put on the shelf, and is kept in this study only: {problem}")
+        else:
+            gone = " It took the place of an earlier one of that name." if before else ""
+            self.told.notes.append(f"The model is on the shelf as '{name}', and the dial offers it for this peptide.{gone}")
 
     # -- what can be told ------------------------------------------------------------------------------------------------
 
@@ -273,7 +285,8 @@ class Course:
         values |= {"replicas": float(len(told.now)), "set_aside": float(told.set_aside)}
         if told.errors:
             values["label_error_kj_mol_nm"] = float(np.sqrt(np.mean(np.square(told.errors))))
-        verdict = told.verdict or (self._judged(told.frames) if len(told.frames) else None)
+        final = told.verdict if told.card or told.controls else None
+        verdict = final or (self._judged(told.frames) if len(told.frames) else None) or told.verdict
         values |= known_to(reference, self.beads)
         values |= numbers_of(verdict) | ({"passed": float(BeadCard.model_validate_json(told.card).passed)} if told.card else {})
         arrays: dict[str, NDArray[np.generic]] = {

@@ -113,7 +113,8 @@ def recording(folder: str, skip: float, count: int) -> Recording:
     recipe = load_recipe(path / RECIPE)
     temperature = getattr(recipe, "temperature", None)
     view = getattr(recipe, "view", None)
-    return Recording(replay, numbers, float(temperature) if temperature else ROOM, view.clock if view else "time")
+    clock = view.clock if view else "CG time" if replay.structure.is_coarse else "time"
+    return Recording(replay, numbers, float(temperature) if temperature else ROOM, clock)
 
 
 def followed(one: Structure, other: Structure | None) -> tuple[Structure, Integers, Integers]:

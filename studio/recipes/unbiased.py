@@ -179,6 +179,14 @@ def _go(line: Connection, job: Job) -> None:
     for number in range(job.first, job.pieces):
         frames = []
         for _ in range(max(1, round(PIECE_PS / STRIDE_PS))):
+            if not _wanted():
+                return
             frame = simulation.advance(stride, sample=False)
             frames.append(job.mapping.positions(frame.positions.astype(np.float64)).astype(np.float32))
         line.send((number, np.array(frames), frame.positions.astype(np.float64)))
+
+
+def _wanted() -> bool:
+    """Whether the process that asked is still there: one that was killed cannot say that it does not wait any longer."""
+    parent = multiprocessing.parent_process()
+    return parent is None or parent.is_alive()
