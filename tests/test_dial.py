@@ -40,7 +40,7 @@ def rows(dial):
 
 
 def test_each_level_says_its_size_and_what_it_cannot_do_here(dial, pocket):
-    assert list(rows(dial)) == ["nnp", "nnp/mm", "mm", "mm-implicit", "martini3", "go-ca", "calvados2"]
+    assert list(rows(dial)) == ["nnp", "nnp/mm", "mm", "mm-implicit", "martini3", "learned", "go-ca", "calvados2"]
     assert rows(dial)["nnp"]["particles"] == str(len(pocket.atoms_of("ligand")))
     assert rows(dial)["mm"]["particles"].replace("\u2009", "") == str(len(pocket))
     assert "left out" in rows(dial)["nnp"]["hint"]
@@ -148,12 +148,12 @@ def _recipe(region):
 
 def test_all_levels_are_measured_once_and_then_again(bench, dial, asked):
     bench.do(dial.measure)
-    assert [recipe.view.resolution for recipe, _ in asked] == ["nnp", "nnp/mm", "mm", "beads", "beads"]
+    assert [recipe.view.resolution for recipe, _ in asked] == ["nnp", "nnp/mm", "mm", "beads", "beads", "beads"]
     assert not any(again for _, again in asked)
     assert (rows(dial)["mm"]["speed"], rows(dial)["mm"]["day"], rows(dial)["mm-implicit"]["speed"]) == ("80", "28", "")
     assert dial.measure_all.label == "Measure all again"
     bench.do(dial.measure)
-    assert [again for _, again in asked[5:]] == [True] * 5
+    assert [again for _, again in asked[6:]] == [True] * 6
 
 
 def test_measuring_stops_when_it_is_called_off_or_refused(bench, dial, monkeypatch):
@@ -166,10 +166,12 @@ def test_measuring_stops_when_it_is_called_off_or_refused(bench, dial, monkeypat
         work = asyncio.create_task(dial.measure())
         await asyncio.sleep(0.2)
         bench.desk.refresh()
-        assert dial.waiting.visible
-        assert "NNP, 1 of 5" in dial.waiting.object
-        dial.stop.clicks += 1
-        await work
+        try:
+            assert dial.waiting.visible
+            assert "NNP, 1 of 6" in dial.waiting.object
+        finally:
+            dial.stop.clicks += 1
+            await work
         bench.desk.refresh()
         assert not dial.waiting.visible
 

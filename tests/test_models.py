@@ -237,7 +237,10 @@ def test_the_command_lists_everything():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["NAME", "STATE", "ELEMENTS", "CHARGE", "SPIN", "METHOD", "LICENCE"]
-    assert [line.split()[0] for line in lines[1:-1]] == list(plugins.names("studio.potentials"))
+    known = plugins.names("studio.potentials")
+    assert [line.split()[0] for line in lines[1 : 1 + len(known)]] == list(known)
+    assert lines[1 + len(known)].endswith("shows a card and what makes it ready.")
+    assert any(line.split()[:2] == ["alanine-dipeptide", "passed"] for line in lines[2 + len(known) :])
     assert "  ready  " in next(line for line in lines if line.startswith("so3lr"))
 
 
