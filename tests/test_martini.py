@@ -257,7 +257,7 @@ def test_water_has_the_density_that_gromacs_finds() -> None:
 @pytest.fixture(scope="module")
 def recipe() -> Dynamics:
     there = level("martini3").apply(Dynamics(system=CAGE, steps=300, interval=100))
-    assert there.timestep == 20.0
+    assert (there.timestep, there.view.timestep) == (None, 20.0)
     return there
 
 
