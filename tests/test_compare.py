@@ -464,7 +464,8 @@ class TestLive:
             assert present.now.state == "playing"
             assert bench.desk.plots.runs == lines
             assert bench.desk.plots.panel.marker is None
-            assert not bench.compare.bar.visible
+            assert not bench.compare.bar.state
+            assert not bench.compare.table_panel.state
             present.give(frame(present.structure, 20))
             bench.desk.pump.tick()
             assert bench.store.frame.step == 20

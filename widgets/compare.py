@@ -80,8 +80,8 @@ class Compare(Part):
         self.board = Board(self.store, self.desk.viewer, self.desk.plots, launch, self.guard.start)
         make_bar: Callable[..., ClockBar] = ClockBar
         make_sheet: Callable[..., Sheet] = Sheet
-        self.bar = make_bar(margin=0, sizing_mode="stretch_width", visible=False)
-        self.table_panel = make_sheet(margin=0, sizing_mode="stretch_width", visible=False)
+        self.bar = make_bar(margin=0, sizing_mode="stretch_width")
+        self.table_panel = make_sheet(margin=0, sizing_mode="stretch_width")
         self.starts = self._make_starts()
         self.panel = self._whole = pn.Column(self.starts, self.bar, self.table_panel, margin=0, sizing_mode="stretch_width", stylesheets=css("compare"))
         self._alternatives: dict[str, Alternative] = {}
@@ -260,12 +260,13 @@ class Compare(Part):
             self._set(self.table_panel, self._sheet())
 
     def _follow(self, numbers: tuple[int, ...]) -> None:
-        self.bar.visible = self.table_panel.visible = bool(numbers)
         self._tabled = 0.0
         if numbers:
             self.desk.pump.watch(self.board)
             self.guard.start(self.board.show(numbers))
         else:
+            self._set(self.bar, {})  # the page hides what has nothing to show
+            self._set(self.table_panel, {})
             self.board.leave()
             self.desk.pump.watch(self.store.source)
 

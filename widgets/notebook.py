@@ -16,6 +16,7 @@ import numpy as np
 import panel as pn
 from numpy.typing import NDArray
 
+from studio.entry import WORDS
 from studio.errors import SettingsError, StudioError, WorkerError
 from studio.files import write_whole
 from studio.frame import Frame
@@ -134,7 +135,7 @@ class Studio(studio.Studio):
             if frame is not None and frame.time >= ps:
                 return frame
             await asyncio.sleep(LOOK)
-        raise WorkerError(f"{ps:g} ps were not reached within {timeout:g} s. Wait longer (timeout=...), or choose a quicker level.")
+        raise WorkerError(f"{ps:g} ps were not reached within {timeout:g} s; {self._progress()}. Wait longer (timeout=...), or choose a quicker level.")
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -150,6 +151,13 @@ class Studio(studio.Studio):
         if self.store.status.state == "paused":
             self.store.play()
         return self.run.frames.subscribe().latest()
+
+    def _progress(self) -> str:
+        """How far it has come, for who waited in vain."""
+        status = self.store.pending or self.store.status
+        frame = self.run.frames.subscribe().latest() if self.store.run is not None else None
+        reached = "there is no frame yet" if frame is None else f"{frame.time:.3g} ps are, at {frame.speed:.3g} steps/s"
+        return f"{reached}, and it is {WORDS.get(status.state, status.state)}" + (f" ({status.message})" if status.message else "")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Start it; what goes wrong stands in the alert and below the cell."""

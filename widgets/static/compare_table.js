@@ -1,6 +1,6 @@
 // The table of the compare board: inputs beside results, a column for each run; rows that differ are marked.
 //
-//   properties in   state {heads: [{run, label, colour, dash, problem, note, live, known}], rows: [{name, cells, apart, differs, result}]}
+//   properties in   state, empty while nothing is compared, {heads: [{run, label, colour, dash, problem, note, live, known}], rows: [{name, cells, apart, differs, result}]}
 //   messages out    {type: "open" | "again" | "revive" | "remove", run} | {type: "csv"}
 //   messages in     {file, name, mime}: to be saved
 
@@ -40,6 +40,7 @@ class Sheet {
 
   show() {
     const { heads, rows } = this.model.state;
+    this.root.hidden = !heads;
     if (!heads) return;
     const shape = JSON.stringify([heads, rows.map(({ name, differs, result }) => [name, differs, result])]);
     if (shape !== this.shape) this.build(heads, rows);
