@@ -20,8 +20,8 @@ from studio.units import BOLTZMANN
 
 DIPEPTIDE = System(source=FromExample(name="alanine-dipeptide"), surroundings=Implicit())
 MOVED = dynamics_of(Dynamics(system=DIPEPTIDE, view=View(resolution="mm")))
-BARRIER, TILT = 12.0, 2.0
-"""Of the torsion of four atoms, kJ/mol."""
+BARRIER, TILT = 8.0, 2.0
+"""Half of what lies between the wells of the torsion of four atoms, and half of what lies between their floors, kJ/mol."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def molecule(atoms):
 
 @pytest.fixture(scope="module")
 def turning():
-    """Four atoms in a row, whose torsion has two wells with a barrier of 10 kT between them, at the lowest temperature for a while."""
+    """Four atoms in a row, whose torsion has two wells with a barrier of 6 kT between them at the lowest temperature, for a while."""
     row = openmm.System()
     for _ in range(4):
         row.addParticle(12.0)
@@ -51,8 +51,8 @@ def turning():
     for force in (bonds, angles, torsion):
         row.addForce(force)
     chain = Structure.from_smiles("OO").take(np.array([2, 0, 1, 3]))
-    exchange = Exchange(row, chain, Bath(300.0, 2.0, 4.0, 7))
-    told = [(*exchange.beat(), exchange.kinetic) for _ in range(1200)][100:]
+    exchange = Exchange(row, chain, Bath(300.0, 5.0, 4.0, 7))
+    told = [(*exchange.beat(), exchange.kinetic) for _ in range(900)][60:]
     positions, rungs, kinetic = (np.stack(each) for each in zip(*told, strict=True))
     return exchange, positions, rungs, kinetic
 
@@ -67,7 +67,7 @@ def test_every_copy_has_the_temperature_of_its_rung(turning):
     exchange, _positions, rungs, kinetic = turning
     after = np.concatenate((rungs[1:], exchange.rungs[None]))  # energies are those after the trade, when velocities have been scaled
     for rung, kelvin in enumerate(exchange.temperatures):
-        assert kinetic[after == rung].mean() / (0.5 * 12 * BOLTZMANN) == pytest.approx(kelvin, rel=0.03)
+        assert kinetic[after == rung].mean() / (0.5 * 12 * BOLTZMANN) == pytest.approx(kelvin, rel=0.06)
 
 
 def test_populations_are_those_of_boltzmann_on_every_rung(turning):
@@ -82,7 +82,7 @@ def test_populations_are_those_of_boltzmann_on_every_rung(turning):
         assert (turns[rungs == rung] > 0).mean() == pytest.approx(wanted, abs=0.05), kelvin
         there = turns[rungs == rung]
         seen = BARRIER * (1.0 + np.cos(2.0 * there)) + TILT * (1.0 + np.cos(there - np.pi / 2))
-        assert seen.mean() == pytest.approx((energy * weight).sum() / weight.sum(), rel=0.06), kelvin
+        assert seen.mean() == pytest.approx((energy * weight).sum() / weight.sum(), rel=0.08), kelvin
 
 
 def test_copies_go_up_and_down_and_the_number_on_each_rung_stays(turning):
@@ -126,8 +126,8 @@ def test_a_copy_that_leaves_physics_ends_it_in_a_sentence(atoms, molecule):
     exchange = Exchange(molecule, atoms, Bath(300.0, 1.0, 4.0, 3))
     positions = exchange.positions
     positions[5, 3] = np.nan
+    exchange.place(positions, exchange.rungs)
     with pytest.raises(SimulationError, match="no longer a number"):
-        exchange.place(positions, exchange.rungs)
         exchange.beat()
 
 
@@ -149,13 +149,20 @@ def test_pieces_go_on_where_the_last_one_ended(atoms):
     assert second["beads"].shape == (2 * LANES[0], 5, 3)
     assert first["atoms"].shape == (sum(LANES), len(atoms), 3)
     assert (np.bincount(first["rungs"]) == LANES).all()
-    (again,) = pieces(Job(MOVED, atoms, mapping, 2, first, 1, 2))
-    for copy in set(again["copies"].tolist()) & set(np.flatnonzero(first["rungs"] == 0).tolist()):
-        begun = mapping.positions(again["beads"][again["copies"] == copy][:1] if False else first["atoms"][copy])
-        later = again["beads"][again["copies"] == copy][0]
-        assert np.linalg.norm((later - later.mean(axis=0))[:, None] - (later - later.mean(axis=0)), axis=-1) == pytest.approx(
-            np.linalg.norm(begun[:, None] - begun, axis=-1), abs=0.2
-        )
+    # a mirror image stays one, and a start from the beginning would be none
+    before = first | {"atoms": first["atoms"] * [1.0, 1.0, -1.0], "rungs": np.repeat(np.arange(6), LANES)[::-1]}
+    (again,) = pieces(Job(MOVED, atoms, mapping, 2, before, 1, 2))
+    assert again["beads"].shape == second["beads"].shape
+    assert (again["copies"][: LANES[0]] == np.arange(10, 16)).all()
+    hands = [np.sign(handedness(atoms, each["atoms"])) for each in (first, second, again)]
+    assert (hands[0] == hands[1]).all()
+    assert (hands[0] == -hands[2]).all()
+
+
+def handedness(atoms, positions):
+    """Volume between the neighbours of the alpha carbon, (k,), nm^3."""
+    n, c, cb, ca = (next(k for k, name in enumerate(atoms.names) if name == wanted and atoms.residue_of(k).name == "ALA") for wanted in ("N", "C", "CB", "CA"))
+    return np.linalg.det(positions[:, [n, c, cb]] - positions[:, [ca]])
 
 
 def test_the_process_does_it_and_keeps_it(atoms, tmp_path, monkeypatch):

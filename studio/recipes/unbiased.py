@@ -8,7 +8,8 @@ some basins are left once in many nanoseconds; all else is one trajectory. Knows
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping as ByName
+from collections.abc import Iterator
+from collections.abc import Mapping as ByName
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,8 +41,8 @@ HEAVY, LONG = 3.0, 4.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"}
 
 Arrays = ByName[str, NDArray[np.generic]]
-"""Of a piece: `beads`, its frames at the temperature, (f, b, 3), and `atoms` at its end, (n, 3), nm. By replica exchange `atoms` are of all copies, (k, n, 3), and
-there are `copies`, whose the frames are, (f,), and `rungs` at the end, (k,)."""
+"""Of a piece: `beads`, its frames at the temperature, (f, b, 3), and `atoms` at its end, (n, 3), nm.
+By replica exchange `atoms` are of all copies, (k, n, 3), and there are `copies`, whose the frames are, (f,), and `rungs` at the end, (k,)."""
 
 
 def dynamics_of(recipe: Dynamics) -> Dynamics:
