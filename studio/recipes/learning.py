@@ -1,6 +1,6 @@
 """Learning: the course of it - what is done one after the other, what is kept of it, and what can be told at any time.
 
-A trajectory of all atoms, which the model has to agree with, runs beside everything else. Finished parts are files; a course that was
+What all atoms do, which the model has to agree with, runs beside everything else. Finished parts are files; a course that was
 broken off goes on behind the last of them. Knows labels, models and gates; must not know the recipe, nor how it is shown.
 """
 
@@ -296,7 +296,7 @@ class Course:
             "controls": np.array([control.model_dump_json() for _, control in told.controls], dtype=np.str_),
         }  # fmt: skip
         arrays |= curves_of(told.curves) | maps_of(told.frames, reference, self.beads, plan.sampling.temperature)
-        provenance = versions() | {"stage": told.stage, "forces": plan.by}
+        provenance = versions() | {"stage": told.stage, "forces": plan.by, "comparison": self.unbiased.how}
         return Result({}, values, arrays, provenance, (*self.atoms.notes, *told.notes))
 
     def _judged(self, frames: Floats) -> Verdict | None:

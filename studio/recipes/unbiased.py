@@ -122,6 +122,11 @@ class Unbiased:
             self._found.append(part.arrays)
 
     @property
+    def how(self) -> str:
+        """How atoms move, in words."""
+        return f"replica exchange, {sum(LANES)} copies, {LANES[0]} of them at the temperature" if self.trades else "one trajectory"
+
+    @property
     def frames(self) -> Floats:
         """Beads, (f, b, 3), nm; the first piece is not among them.
 
