@@ -23,7 +23,8 @@ MARGIN = 1.0
 BONDED = frozenset({"HarmonicBondForce", "HarmonicAngleForce", "PeriodicTorsionForce", "CMAPTorsionForce", "CustomTorsionForce"})
 PAIRED = frozenset({"NonbondedForce", "CustomGBForce"})
 """Forces whose copies are understood; those between pairs have no cutoff in a molecule alone."""
-NO_CUTOFF, CUTOFF = "0", "1"
+CUTOFF = "1"
+"""How pairs end, in OpenMM's XML: at a distance, without a box."""
 INDEX = re.compile(r"[pab]\d")
 """How attributes are called that number a particle."""
 BEST, FEWEST = 180, 6
@@ -49,13 +50,14 @@ def can_be_copied(one: "openmm.System", structure: Structure) -> bool:
         one: The System of the molecule alone.
         structure: Its atoms.
     """
-    import openmm
-
-    root = ElementTree.fromstring(openmm.XmlSerializer.serialize(one))
-    forces = root.findall("./Forces/Force")
-    known = all(force.get("type") in BONDED or (force.get("type") in PAIRED and force.get("method") == NO_CUTOFF) for force in forces)
-    virtual = any(len(particle) for particle in root.findall("./Particles/Particle"))
+    known = all(_is_known(force) for force in one.getForces())
+    virtual = any(one.isVirtualSite(atom) for atom in range(one.getNumParticles()))
     return known and not virtual and len(structure) == one.getNumParticles() and len(structure.molecules) == 1
+
+
+def _is_known(force: "openmm.Force") -> bool:
+    kind = type(force).__name__
+    return kind in BONDED or (kind in PAIRED and force.getNonbondedMethod() == force.NoCutoff)
 
 
 def reach_of(structure: Structure) -> float:
@@ -73,7 +75,7 @@ def reach_of(structure: Structure) -> float:
 
 
 def side_by_side(one: "openmm.System", count: int, reach: float) -> "openmm.System":
-    """Copies of a System, one after the other in the order of atoms.
+    """Copies of a System, one after the other in the order of atoms; the System itself where there is one.
 
     Without a reaction field (dielectric constant 1), forces within the cutoff are those without one.
 
@@ -85,7 +87,7 @@ def side_by_side(one: "openmm.System", count: int, reach: float) -> "openmm.Syst
     import openmm
 
     if count == 1:
-        return openmm.XmlSerializer.clone(one)
+        return one
     root = ElementTree.fromstring(openmm.XmlSerializer.serialize(one))
     atoms = one.getNumParticles()
     for container in (*root.findall("./Particles"), *root.findall("./Constraints"), *root.findall("./Forces/Force/*")):
