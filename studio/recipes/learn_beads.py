@@ -178,9 +178,10 @@ class LearnBeads(Lasting):
         mapping = map_protein(atoms, self.scheme, "slice")
         if len(mapping) < FEWEST_BEADS:
             raise UnsupportedError(f"{len(mapping)} beads are no chain that could turn; at least {FEWEST_BEADS} are needed. Choose backbone beads.")
+        training = self.training.model_copy(update={"seed": self.training.seed + self.seed})
         return Plan(
             recipe=self.to_json(), name=self.name or free_name(name_of(atoms.title)), title=atoms.title, system=self.seen, view=self.view, mapping=mapping,
-            scheme=self.scheme, sampling=self.sampling, labels=self.labels - self.asked, training=self.training.model_copy(update={"seed": self.training.seed + self.seed}), rounds=self.rounds,
+            scheme=self.scheme, sampling=self.sampling, labels=self.labels - self.asked, training=training, rounds=self.rounds,
             asked=self.asked, trial=self.trial, dynamics=Dynamics(system=self.seen, view=self.view, temperature=self.temperature, seed=self.seed),
             reference_ns=self.reference_ns, by=self.by,
         )  # fmt: skip
