@@ -134,12 +134,13 @@ def test_a_copy_that_leaves_physics_ends_it_in_a_sentence(atoms, molecule):
 def test_what_is_done_by_replica_exchange(atoms):
     box = {"surroundings": {"kind": "water_box", "padding_nm": 0.8}}
     boxed = System.model_validate(DIPEPTIDE.model_dump() | box)
-    long = System(source=FromSequence(sequence="AAAAAAAAAAAA"), surroundings=Implicit())
+    long = System(source=FromSequence(sequence="AAAAAA"), surroundings=Implicit())
     assert trades(MOVED, atoms)
     assert not trades(MOVED.model_copy(update={"view": View(resolution="nnp", potential="so3lr")}), atoms)
     assert not trades(dynamics_of(Dynamics(system=boxed, view=View(resolution="mm"))), boxed.prepare())
-    assert len(long.prepare()) > MOST_ATOMS
-    assert not trades(dynamics_of(Dynamics(system=long, view=View(resolution="mm"))), long.prepare())
+    many = long.prepare()
+    assert len(many) > MOST_ATOMS
+    assert not trades(dynamics_of(Dynamics(system=long, view=View(resolution="mm"))), many)
 
 
 def test_pieces_go_on_where_the_last_one_ended(atoms):

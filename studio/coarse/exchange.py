@@ -5,14 +5,13 @@ trades is its temperature (parallel tempering, Sugita 1999, 10.1016/S0009-2614(9
 nor what the copies are for.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from studio.coarse.copies import apart, can_be_copied, reach_of, side_by_side
 from studio.errors import SimulationError
-from studio.structure import Flags, Floats, Integers, Structure
+from studio.structure import Floats, Integers, Structure
 from studio.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ LANES = (6, 2, 2, 2, 2, 2)
 """Copies at each temperature, the lowest first: that is the one that people ask for, so that most of the work is seen."""
 STEEPEST, ATOMS = 1.184, 22
 """Ratio of neighbouring temperatures at which half of the trades are made, measured with alanine dipeptide, and its atoms."""
-MOST_ATOMS = 100
-"""Beyond that, neighbouring temperatures have to be so close that five of them do not reach over a barrier."""
+MOST_ATOMS = 64
+"""Beyond that, neighbouring temperatures are so close that five of them end below 490 K, and all copies take minutes for what one does in one."""
 BEAT_PS = 0.5
 """Between two trades, ps. The middle of a small peptide drifts 0.1 nm in it, and copies have more than 1 nm to spare."""
 RELAXING = 200
@@ -46,11 +45,6 @@ class Bath(NamedTuple):
     friction: float
     timestep: float
     seed: int
-
-    @property
-    def steps(self) -> int:
-        """Between two trades."""
-        return max(1, round(1000.0 * BEAT_PS / self.timestep))
 
 
 def can_be_exchanged(one: "openmm.System", structure: Structure) -> bool:
@@ -78,15 +72,14 @@ def still(one: "openmm.System") -> "openmm.System":
     return copy
 
 
-def ladder(temperature: float, atoms: int, rungs: int = len(LANES)) -> Floats:
+def ladder(temperature: float, atoms: int) -> Floats:
     """Temperatures in a geometric row, K; closer for more atoms, as energies scatter with their square root, so that half of the trades are made.
 
     Args:
         temperature: The lowest, K.
         atoms: Of the molecule.
-        rungs: How many temperatures.
     """
-    return np.asarray(temperature * STEEPEST ** (min(1.0, (ATOMS / atoms) ** 0.5) * np.arange(rungs)))
+    return np.asarray(temperature * STEEPEST ** (min(1.0, (ATOMS / atoms) ** 0.5) * np.arange(len(LANES))))
 
 
 class Exchange:
@@ -96,7 +89,6 @@ class Exchange:
         one: The System of the molecule alone; see `can_be_exchanged`.
         structure: Its atoms.
         bath: How they move.
-        lanes: Copies at each temperature, the lowest first.
 
     Attributes:
         temperatures: Of the rungs, K.
@@ -105,21 +97,25 @@ class Exchange:
         made: How many of them were made.
     """
 
-    def __init__(self, one: "openmm.System", structure: Structure, bath: Bath, lanes: Sequence[int] = LANES) -> None:
+    def __init__(self, one: "openmm.System", structure: Structure, bath: Bath) -> None:
         import openmm
 
         molecule = still(one)
         self._bath, self._reach, self._beats = bath, reach_of(structure), 0
         self._random = np.random.default_rng(bath.seed)
-        self.temperatures = ladder(bath.temperature, len(structure), len(lanes))
-        self.rungs: Integers = np.repeat(np.arange(len(lanes)), lanes)
-        self.tried, self.made = np.zeros((2, len(lanes) - 1), dtype=np.int64)
+        self.temperatures = ladder(bath.temperature, len(structure))
+        self.rungs: Integers = np.repeat(np.arange(len(LANES)), LANES)
+        self.tried, self.made = np.zeros((2, len(LANES) - 1), dtype=np.int64)
         self._masses = np.array([molecule.getParticleMass(atom)._value for atom in range(len(structure))])
         self._integrator = _middle(bath, constrained=molecule.getNumConstraints() > 0)
         self._integrator.setRandomNumberSeed(int(self._random.integers(1, 2**31 - 1)))
-        self._context = _context(side_by_side(molecule, sum(lanes), self._reach), self._integrator)
-        self._single = _context(molecule, openmm.VerletIntegrator(0.001))
-        self.place(np.repeat(self._relaxed(structure.positions)[None], sum(lanes), axis=0), self.rungs)
+        cpu = (openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
+        self._context = openmm.Context(side_by_side(molecule, sum(LANES), self._reach), self._integrator, *cpu)
+        self._single = openmm.Context(molecule, openmm.VerletIntegrator(0.001), *cpu)
+        self._single.setPositions(structure.positions)
+        openmm.LocalEnergyMinimizer.minimize(self._single, maxIterations=RELAXING)
+        relaxed = np.asarray(self._single.getState(positions=True).getPositions(asNumpy=True)._value)
+        self.place(np.repeat(relaxed[None], sum(LANES), axis=0), self.rungs)
 
     def place(self, positions: Floats, rungs: Integers) -> None:
         """Put the copies somewhere, with new velocities.
@@ -138,22 +134,13 @@ class Exchange:
 
     @property
     def positions(self) -> Floats:
-        """Of all copies, (k, n, 3), nm.
-
-        Raises:
-            SimulationError: Numbers left physics.
-        """
+        """Of all copies, (k, n, 3), nm."""
         return self._state()[0]
 
     @property
     def kinetic(self) -> Floats:
         """Kinetic energy of each copy, (k,), kJ/mol."""
         return np.asarray(0.5 * (self._masses[:, None] * self._state()[1] ** 2).sum(axis=(1, 2)))
-
-    @property
-    def cold(self) -> Flags:
-        """Which copies have the lowest temperature, (k,)."""
-        return np.asarray(self.rungs == 0)
 
     def energies(self, positions: Floats) -> Floats:
         """Potential energy of each copy, (k,), kJ/mol.
@@ -176,7 +163,7 @@ class Exchange:
         Raises:
             SimulationError: Numbers left physics.
         """
-        self.move(self._bath.steps)
+        self.move(max(1, round(1000.0 * BEAT_PS / self._bath.timestep)))
         positions, velocities = self._state()
         had = self.rungs
         self.rungs = self._traded(self.energies(positions))
@@ -225,13 +212,6 @@ class Exchange:
         kicks = np.sqrt(_forgotten(self._bath) * BOLTZMANN * self.temperatures[self.rungs])
         self._integrator.setPerDofVariableByName("kick", np.repeat(kicks, len(self._masses))[:, None].repeat(3, axis=1))
 
-    def _relaxed(self, positions: Floats) -> Floats:
-        import openmm
-
-        self._single.setPositions(positions)
-        openmm.LocalEnergyMinimizer.minimize(self._single, maxIterations=RELAXING)
-        return np.asarray(self._single.getState(positions=True).getPositions(asNumpy=True)._value)
-
     def _state(self) -> tuple[Floats, Floats]:
         state = self._context.getState(positions=True, velocities=True)
         both = [np.array(each._value).reshape(-1, len(self._masses), 3) for each in (state.getPositions(asNumpy=True), state.getVelocities(asNumpy=True))]
@@ -247,12 +227,6 @@ def _left() -> SimulationError:
 def _forgotten(bath: Bath) -> float:
     """Part of the kinetic energy that a step draws anew."""
     return 1.0 - float(np.exp(-2.0 * bath.friction * bath.timestep / 1000.0))
-
-
-def _context(system: "openmm.System", integrator: "openmm.Integrator") -> "openmm.Context":
-    import openmm
-
-    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
 
 
 def _middle(bath: Bath, *, constrained: bool) -> "openmm.CustomIntegrator":

@@ -33,7 +33,7 @@ PIECE_PS = 50.0
 STRIDE_PS = 0.5
 """Between two frames: phi and psi hardly move in less."""
 BEATS = 20
-"""Trades of temperatures in a piece: 60 ps at the lowest one, about 6 s of one processor for alanine dipeptide."""
+"""Trades of temperatures in a piece: 60 ps at the lowest one, 6 s of one processor for alanine dipeptide."""
 SETTLING = 2
 """The first piece is so many times as long where temperatures are traded: each copy has to forget its start."""
 HEAVY, LONG = 3.0, 4.0
@@ -111,7 +111,7 @@ class Unbiased:
     def __init__(self, dynamics: Dynamics, structure: Structure, mapping: Mapping, nanoseconds: float, folder: Path | None) -> None:
         self._dynamics, self._structure, self._mapping, self._folder = dynamics_of(dynamics), structure, mapping, folder
         self.trades = trades(self._dynamics, structure)
-        how = (f"exchange 1, {LANES}",) if self.trades else ()
+        how = (f"exchange 1, {LANES}, {SETTLING}, {BEATS}",) if self.trades else ()
         self._key = key_of(self._dynamics.to_json(), structure.key, str(mapping.sites.tolist()), *how)
         self._piece_ps = LANES[0] * BEATS * BEAT_PS if self.trades else PIECE_PS
         self.pieces = max(1, round(1000.0 * nanoseconds / self._piece_ps)) + 1
