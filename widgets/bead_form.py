@@ -62,6 +62,7 @@ class BeadForm(Part):
         """
         recipe = self.store.recipe
         if recipe is not None and recipe.view.resolution == "beads" and model != recipe.view.beads:
+            self.desk.alert.dismiss()  # what was refused before
             await self.store.revise(recipe.model_copy(update={"view": recipe.view.model_copy(update={"beads": model})}))
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -102,7 +103,10 @@ class BeadForm(Part):
     def _calvados_of(self, model: Calvados) -> Calvados:
         version = int(self.version.value)
         text = (self.domains.value or "").strip() if version == 3 else ""
-        domains = tuple(parse(part) for part in text.split(";") if part.strip())
+        try:
+            domains = tuple(parse(part) for part in text.split(";") if part.strip())
+        except RegionError as problem:
+            raise RegionError(f"Folded domains: {problem}") from problem
         return validated(Calvados, {"of": model.of, "version": version, "salt": self.salt.value or 0.0, "domains": domains})
 
     def _follow(self) -> None:
