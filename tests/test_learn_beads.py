@@ -64,6 +64,7 @@ def test_tiny_models_fail_in_a_sentence_and_stay_off_the_shelf(learned):
     assert result.values["passed"] == 0.0
     assert learned["shelf"] == []
     card = LearnedModel.load(learned["folder"] / "model").card
+    assert result.provenance["comparison"] == "replica exchange, 16 copies, 6 of them at the temperature"
     assert (card.state, card.labels, card.reference) == ("failed", 44, "MM (ff14SB) in continuum water, 300 K")
     assert any("not offered on the dial" in note for note in result.notes)
     report = TINY.report(result, store.load(learned["folder"] / STRUCTURE))

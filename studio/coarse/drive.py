@@ -3,8 +3,8 @@
     V(theta) = sum_k a_k cos k theta + b_k sin k theta
 
 One V for each torsion, to which hills are added where the torsion is (Laio and Parrinello 2002, 10.1073/pnas.202427399), until
-V stands as high there as was asked for: what keeps turns the molecule - some 30 kJ/mol - gives way, what keeps peptide bonds
-trans does not. Configurations may come from anywhere, for mean forces are measured without it. Knows torsions and OpenMM.
+V stands as high there as was asked for: what keeps the backbone from turning - some 30 to 50 kJ/mol - gives way. Configurations may
+come from anywhere, for mean forces are measured without it. Knows torsions and OpenMM; must not know which torsions are worth it.
 """
 
 from typing import TYPE_CHECKING

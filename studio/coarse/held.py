@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from studio.coarse.copies import apart, reach_of, side_by_side
 from studio.coarse.labels import Label
 from studio.coarse.mapping import Mapping
 from studio.coarse.spread import Ask
@@ -66,7 +67,7 @@ class Sampling(BaseModel):
     Args:
         configurations: How many, shared evenly among the temperatures.
         temperatures: Configurations come from all of them; mean forces are those at the lowest.
-        drive: How far trajectories above the lowest temperature are pushed out of the bead torsions that they were at, kJ/mol; 0 for not at all.
+        drive: How far trajectories above the lowest temperature are pushed out of the turns of the backbone that they were at, kJ/mol; 0 for not at all.
         spacing_ps: Between two configurations of one trajectory, ps.
         settle_ps: What is not a bead forgets where it came from for so long, ps.
         average_ps: Then the forces are averaged, ps.
@@ -80,8 +81,8 @@ class Sampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     configurations: Annotated[int, Field(ge=2, le=100_000)] = 600
-    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
-    drive: Annotated[float, Field(ge=0.0, le=100.0)] = 25.0
+    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 330.0)
+    drive: Annotated[float, Field(ge=0.0, le=100.0)] = 60.0
     spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
     settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
     average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.8
@@ -211,48 +212,66 @@ class Held:
         bead_map: C, (b, n).
         sampling: How.
         number: Of the work: each has random numbers of its own.
+        molecule: Where labels are measured on several copies at once: its atoms and bonds.
+        copies: How many, see `copies_of`.
     """
 
-    def __init__(self, moving: "openmm.System", mapping: Mapping, bead_map: Floats, sampling: Sampling, number: int = 0) -> None:
+    def __init__(
+        self,
+        moving: "openmm.System",
+        mapping: Mapping,
+        bead_map: Floats,
+        sampling: Sampling,
+        number: int = 0,
+        *,
+        molecule: Structure | None = None,
+        copies: int = 1,
+    ) -> None:
         import openmm
 
-        self._mapping, self._map, self._sampling = mapping, bead_map, sampling
-        self._integrator = _summing(moving, mapping.sites, sampling)
+        self._mapping, self._map, self._sampling, self.copies = mapping, bead_map, sampling, copies
+        self._reach = reach_of(molecule) if molecule is not None else 0.0
+        moving = side_by_side(moving, copies, self._reach)
+        sites = np.concatenate([mapping.sites + copy * mapping.atoms for copy in range(copies)])
+        self._integrator = _summing(moving, sites, sampling)
         self._integrator.setRandomNumberSeed((sampling.seed + 104729 * number) % (2**31 - 2) + 1)
         platform, _threads = platform_of(moving)
         properties = {"Threads": "1"} if platform == "CPU" else {}
         chosen = [openmm.Platform.getPlatformByName(platform), properties] if platform else []
         self._context = openmm.Context(moving, self._integrator, *chosen)
 
-    def label(self, atoms: Floats, seed: int, ask: Ask) -> Label:
-        """The mean force on the beads of a configuration.
+    def labels(self, atoms: Floats, seed: int, ask: Ask) -> list[Label]:
+        """The mean force on the beads of each configuration.
 
         Args:
-            atoms: (n, 3), nm.
+            atoms: Of as many configurations as there are copies, or fewer, (k, n, 3), nm.
             seed: Of the velocities.
             ask: Called every few steps; what it raises ends the work.
 
         Raises:
             SimulationError: Numbers left physics.
         """
-        self._context.setPositions(atoms)
+        filled = atoms[np.arange(self.copies) % len(atoms)]
+        self._context.setPositions(apart(filled, self._reach) if self.copies > 1 else filled[0])
         self._context.setVelocitiesToTemperature(self._sampling.temperature, seed % (2**31 - 2) + 1)
         advance(self._context, self._sampling.steps(self._sampling.settle_ps), ask)
         means = np.array([self._map @ self._mean(steps, ask) for steps in shares(self._sampling.steps(self._sampling.average_ps), BLOCKS)])
         if not np.isfinite(means).all():
             raise SimulationError("A force is no longer a number. Choose a shorter time step.")
-        return Label(self._mapping.positions(atoms), means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(BLOCKS))
+        forces, errors = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(BLOCKS)
+        return [Label(*row) for row in zip(self._mapping.positions(atoms), forces, errors, strict=False)]
 
     def positions(self) -> Floats:
-        """Where the atoms are now, (n, 3), nm."""
+        """Where the atoms of all copies are now, (k n, 3), nm."""
         return np.asarray(self._context.getState(positions=True).getPositions(asNumpy=True)._value)
 
     def _mean(self, steps: int, ask: Ask) -> Floats:
-        """Forces on all atoms, averaged over so many steps, (n, 3)."""
-        nothing = np.zeros((self._mapping.atoms, 3))
+        """Forces on all atoms, averaged over so many steps, (k, n, 3)."""
+        nothing = np.zeros((self.copies * self._mapping.atoms, 3))
         self._integrator.setPerDofVariableByName("total", nothing)
         advance(self._context, steps, ask)
-        return np.array([tuple(total) for total in self._integrator.getPerDofVariableByName("total")]) / steps
+        totals = np.array([tuple(total) for total in self._integrator.getPerDofVariableByName("total")]) / steps
+        return totals.reshape(self.copies, self._mapping.atoms, 3)
 
 
 def _summing(moving: "openmm.System", sites: Integers, sampling: Sampling) -> "openmm.CustomIntegrator":

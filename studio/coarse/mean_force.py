@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.coarse.chain import torsions
+from studio.coarse.copies import copies_of
 from studio.coarse.drive import Drive
 from studio.coarse.force_map import force_map
 from studio.coarse.held import Held, Reference, Sampling, advance, built, platform_of, shares
 from studio.coarse.labels import Label
 from studio.coarse.mapping import Mapping
+from studio.coarse.shape import turns
 from studio.coarse.spread import Ask, Shelf, spread
 from studio.errors import SimulationError
 from studio.parts import key_of
@@ -160,9 +162,9 @@ def _walked(path: _Walk, ask: Ask) -> Iterator[tuple[int, int, tuple[Floats, Flo
 
 
 def _drive(moving: "openmm.System", mapping: Mapping, limit: float) -> Drive | None:
-    """Of the torsions of the chain of beads, if it has any."""
-    fours = mapping.sites[torsions(mapping.beads)]
-    return Drive(moving, fours, limit) if limit > 0.0 and len(fours) else None
+    """Of the torsions that the backbone turns by, never of peptide bonds, which would not come back from cis; of all of another chain."""
+    fours = [four for turn in turns(mapping.beads) for four in (turn.first, turn.second) if len(four) == 4] or torsions(mapping.beads).tolist()
+    return Drive(moving, mapping.sites[np.array(fours)], limit) if limit > 0.0 and fours else None
 
 
 def _whole(context: "openmm.Context", kelvin: float) -> Floats:
@@ -258,10 +260,20 @@ def mean_forces(
 
 def _measured(share: _Round, ask: Ask) -> Iterator[tuple[int, Label | None]]:
     """Label after label, by one Context; none for a configuration that leaves physics."""
-    ground = share.ground
-    held = Held(ground.moving(), ground.mapping, share.bead_map, ground.sampling, share.indices[0])
-    for index, atoms in zip(share.indices, share.atoms, strict=True):
+    ground, moving = share.ground, share.ground.moving()
+    copies = min(copies_of(moving, ground.structure), len(share.indices))
+    held = Held(moving, ground.mapping, share.bead_map, ground.sampling, share.indices[0], molecule=ground.structure if copies > 1 else None, copies=copies)
+    for begin in range(0, len(share.indices), copies):
+        indices, atoms = share.indices[begin : begin + copies], share.atoms[begin : begin + copies]
+        seed = ground.sampling.seed + indices[0]
         try:
-            yield index, held.label(atoms, ground.sampling.seed + index, ask)
-        except SimulationError:
-            yield index, None
+            yield from zip(indices, held.labels(atoms, seed, ask), strict=True)
+        except SimulationError:  # one is enough to spoil those that were measured with it
+            yield from ((index, _alone(held, one, seed, ask)) for index, one in zip(indices, atoms, strict=True))
+
+
+def _alone(held: Held, atoms: Floats, seed: int, ask: Ask) -> Label | None:
+    try:
+        return held.labels(atoms[None], seed, ask)[0]
+    except SimulationError:
+        return None

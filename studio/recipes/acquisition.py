@@ -1,4 +1,7 @@
-"""Acquisition: which configurations a coarse model should be told about next, and atoms that lie as they do.
+"""Acquisition: which configurations a coarse model should be told about, and atoms that lie as they do.
+
+At first those that know all turns of the backbone alike (`evenly`): the share of a basin is a sum of forces along the way to it, and
+few trajectories stay on the way. Then those where the model is in doubt (`drawn`).
 
 Beads that the model itself visits are drawn in proportion to the square of the error that its calibrated ensemble expects there. The
 sampled configuration that is nearest is then pulled onto them by springs, while everything else moves; the label is measured
@@ -12,7 +15,7 @@ import numpy as np
 
 from studio.coarse.held import Reference, Sampling, advance, built, platform_of
 from studio.coarse.mapping import Mapping
-from studio.coarse.shape import rmsd
+from studio.coarse.shape import Turn, rmsd, turned, turns
 from studio.errors import SimulationError
 from studio.structure import Floats, Integers, Structure
 from studio.superpose import superposition
@@ -28,6 +31,39 @@ STIFFNESS = (1e3, 1e4, 5e4)
 """Of the springs on the mapped atoms, one after the other, kJ/mol/nm^2: the last lets beads sway by 0.007 nm at 300 K."""
 PULL_PS = 0.3
 """With each stiffness."""
+CELLS = 12
+"""Of each angle, 30 degrees wide."""
+
+
+def evenly(frames: Floats, beads: Structure, count: int, seed: int) -> Integers:
+    """Indices of frames that lie as evenly over the turns of the backbone as can be, (count,), each once, those of a kind in no order.
+
+    One after the other, always one of those whose cells of phi and psi - the mean over all residues - were drawn least often so far.
+
+    Args:
+        frames: Beads, (f, b, 3), nm.
+        beads: Their names and bonds.
+        count: How many; all where there are not as many.
+        seed: Of the draw.
+    """
+    random = np.random.default_rng(seed)
+    cells = [_cells(turn, frames) for turn in turns(beads)] or [np.zeros(len(frames), dtype=np.int64)]
+    taken = np.zeros((len(cells), CELLS**2))
+    tie = 1e-3 * random.random(len(frames))
+    chosen = np.zeros(min(count, len(frames)), dtype=np.int64)
+    for place in range(len(chosen)):
+        known = np.mean([counts[cell] for counts, cell in zip(taken, cells, strict=True)], axis=0)
+        chosen[place] = np.argmin(known + tie)
+        tie[chosen[place]] = np.inf
+        for counts, cell in zip(taken, cells, strict=True):
+            counts[cell[chosen[place]]] += 1.0
+    return chosen
+
+
+def _cells(turn: Turn, frames: Floats) -> Integers:
+    """The cell of each frame, (f,)."""
+    x, y = (np.floor(CELLS * (turned(frames, four) / 360.0 % 1.0)).astype(np.int64) % CELLS for four in (turn.first, turn.second))
+    return np.asarray(CELLS * x + y)
 
 
 def drawn(expected: Floats, count: int, seed: int) -> Integers:

@@ -35,6 +35,8 @@ FEWEST_BEADS = 4
 """A chain of fewer beads does not turn."""
 FEWEST_SHARE = 10
 """Labels of each temperature, at least, that the first model is learned from."""
+CANDIDATES = 3
+"""Configurations that are sampled for each that is taken."""
 MOST_ATOMS = 3000
 """Beyond that, hundreds of mean forces take days here."""
 PREPARING = 0.01
@@ -58,7 +60,8 @@ class LearnBeads(Lasting):
         reference_ns: Length of the trajectory of all atoms that the model is compared with, ns.
         temperature: At which the model holds, K.
         workers: Processes that measure mean forces.
-        hot: Of the configurations that are sampled besides those at the temperature, K.
+        hot: Of the trajectories that are driven, for configurations that are not met at the temperature, K.
+        drive: How far they are pushed out of the turns of the backbone that they were at, kJ/mol.
         spacing_ps: Between configurations, ps.
         settle_ps: Before each average, ps.
         average_ps: Of each mean force, ps.
@@ -118,10 +121,11 @@ class LearnBeads(Lasting):
     temperature: Kelvin = 300.0
     workers: Annotated[int, Field(ge=1, le=64, title="Workers", description="Processes that measure mean forces; one more moves all atoms.")] = 1
     region: AnyRegion = KindIs(of="protein")
-    hot: Annotated[tuple[Kelvin, ...], Field(max_length=8)] = (600.0,)
-    spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.5
+    hot: Annotated[tuple[Kelvin, ...], Field(max_length=8)] = (330.0,)
+    drive: Annotated[float, Field(ge=0.0, le=100.0)] = 60.0
+    spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.2
     settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
-    average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.8
+    average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 4.0
     training: Training = Training(members=8, noise_floor=5.0)
     trial: Trial = Trial()
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
@@ -174,9 +178,10 @@ class LearnBeads(Lasting):
         mapping = map_protein(atoms, self.scheme, "slice")
         if len(mapping) < FEWEST_BEADS:
             raise UnsupportedError(f"{len(mapping)} beads are no chain that could turn; at least {FEWEST_BEADS} are needed. Choose backbone beads.")
+        training = self.training.model_copy(update={"seed": self.training.seed + self.seed})
         return Plan(
             recipe=self.to_json(), name=self.name or free_name(name_of(atoms.title)), title=atoms.title, system=self.seen, view=self.view, mapping=mapping,
-            scheme=self.scheme, sampling=self.sampling, training=self.training.model_copy(update={"seed": self.training.seed + self.seed}), rounds=self.rounds,
+            scheme=self.scheme, sampling=self.sampling, labels=self.labels - self.asked, training=training, rounds=self.rounds,
             asked=self.asked, trial=self.trial, dynamics=Dynamics(system=self.seen, view=self.view, temperature=self.temperature, seed=self.seed),
             reference_ns=self.reference_ns, by=self.by,
         )  # fmt: skip
@@ -185,8 +190,8 @@ class LearnBeads(Lasting):
     def sampling(self) -> Sampling:
         """How configurations are found and mean forces are measured."""
         return Sampling(
-            configurations=self.labels - self.asked, temperatures=(self.temperature, *self.hot), spacing_ps=self.spacing_ps, settle_ps=self.settle_ps,
-            average_ps=self.average_ps, workers=self.workers, seed=self.seed,
+            configurations=CANDIDATES * (self.labels - self.asked), temperatures=(self.temperature, *self.hot), drive=self.drive,
+            spacing_ps=self.spacing_ps, settle_ps=self.settle_ps, average_ps=self.average_ps, workers=self.workers, seed=self.seed,
         )  # fmt: skip
 
     @property

@@ -1,6 +1,6 @@
 """Learning: the course of it - what is done one after the other, what is kept of it, and what can be told at any time.
 
-A trajectory of all atoms, which the model has to agree with, runs beside everything else. Finished parts are files; a course that was
+What all atoms do, which the model has to agree with, runs beside everything else. Finished parts are files; a course that was
 broken off goes on behind the last of them. Knows labels, models and gates; must not know the recipe, nor how it is shown.
 """
 
@@ -25,7 +25,7 @@ from studio.files import storage
 from studio.frame import Frame
 from studio.parts import Part, keep, kept, key_of
 from studio.progress import Progress
-from studio.recipes.acquisition import Ground, drawn, pulled
+from studio.recipes.acquisition import Ground, drawn, evenly, pulled
 from studio.recipes.bead_maps import curves_of, keep_reference, known_to, maps_of, numbers_of
 from studio.recipes.lasting import keep_structure
 from studio.recipes.learning_plan import Plan, Told
@@ -76,13 +76,15 @@ class Course:
             StoppedError: Somebody wanted that.
             StudioError: It cannot be done.
         """
+        plan = self.plan
         try:
             self.unbiased.begin()
             pool, bead_map, cold = self._configurations()
             self._pool = pool
-            labels = self._labels(pool, bead_map, 0)
+            chosen = evenly(plan.mapping.positions(pool), self.beads, plan.labels, plan.sampling.seed)
+            labels = self._labels(pool[chosen], bead_map, 0)
             model = self._model(labels, cold, 0)
-            for number, more in enumerate(shares(self.plan.asked, self.plan.rounds) if self.plan.rounds else (), 1):
+            for number, more in enumerate(shares(plan.asked, plan.rounds) if plan.rounds else (), 1):
                 wanted = self._wanted(model, pool, more, number)
                 if len(wanted):
                     labels = labels.joined(self._labels(wanted, bead_map, number))
@@ -106,7 +108,7 @@ class Course:
 
     def _labels(self, atoms: Floats, bead_map: Floats, number: int) -> Labels:
         plan, folder = self.plan, self._subfolder(f"labels-{number}")
-        all_of = plan.sampling.configurations + plan.asked
+        all_of = plan.labels + plan.asked
         before = SHARES["configurations"] + SHARES["labels"] * len(self.told.errors) / all_of
         tell = self._timed(self._part(before, before + SHARES["labels"] * len(atoms) / all_of))
         found: dict[int, Label] = {}
@@ -280,7 +282,7 @@ class Course:
         """What is known by now."""
         told, plan = self.told, self.plan
         reference = self.unbiased.frames
-        values = {"labels": float(len(told.errors)), "labels_wanted": float(plan.sampling.configurations + plan.asked)}
+        values = {"labels": float(len(told.errors)), "labels_wanted": float(plan.labels + plan.asked)}
         values |= {"reference_ns": self.unbiased.nanoseconds, "reference_wanted_ns": plan.reference_ns, "temperature_K": plan.sampling.temperature}
         values |= {"replicas": float(len(told.now)), "set_aside": float(told.set_aside)}
         if told.errors:
@@ -296,7 +298,7 @@ class Course:
             "controls": np.array([control.model_dump_json() for _, control in told.controls], dtype=np.str_),
         }  # fmt: skip
         arrays |= curves_of(told.curves) | maps_of(told.frames, reference, self.beads, plan.sampling.temperature)
-        provenance = versions() | {"stage": told.stage, "forces": plan.by}
+        provenance = versions() | {"stage": told.stage, "forces": plan.by, "comparison": self.unbiased.how}
         return Result({}, values, arrays, provenance, (*self.atoms.notes, *told.notes))
 
     def _judged(self, frames: Floats) -> Verdict | None:

@@ -32,6 +32,7 @@ class Plan:
         scheme: Of the beads.
         sampling: Of configurations and mean forces.
         training: Of networks.
+        labels: That are measured before the model asks for any.
         rounds: Of active learning.
         asked: Labels that it adds in all rounds.
         trial: How the model is let go.
@@ -49,6 +50,7 @@ class Plan:
     scheme: Scheme
     sampling: Sampling
     training: Training
+    labels: int
     rounds: int
     asked: int
     trial: Trial

@@ -1,19 +1,24 @@
 """Unbiased: what beads do when all atoms move freely - what the gates compare a coarse model with.
 
-One trajectory, in pieces that are kept, by a process of its own, so that labels are measured and networks learn meanwhile. The first
-piece lets the system forget its start and is not counted. Knows recipes of dynamics and mappings; must not know coarse models.
+In pieces that are kept, by a process of its own, so that labels are measured and networks learn meanwhile. The first piece lets the
+system forget its start and is not counted. A small peptide in continuum water moves by replica exchange (`studio.coarse.exchange`), for
+some basins are left once in many nanoseconds; all else is one trajectory. Knows recipes of dynamics and mappings; must not know coarse models.
 """
 
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
+from collections.abc import Mapping as ByName
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from studio.coarse.exchange import BEAT_PS, LANES, MOST_ATOMS, Bath, Exchange, can_be_exchanged
 from studio.coarse.mapping import Mapping
 from studio.errors import StudioError, WorkerError
 from studio.hybrid.view import TIMESTEPS
@@ -27,12 +32,17 @@ if TYPE_CHECKING:
 PIECE_PS = 50.0
 STRIDE_PS = 0.5
 """Between two frames: phi and psi hardly move in less."""
+BEATS = 20
+"""Trades of temperatures in a piece: 60 ps at the lowest one, 6 s of one processor for alanine dipeptide."""
+SETTLING = 2
+"""The first piece is so many times as long where temperatures are traded: each copy has to forget its start."""
 HEAVY, LONG = 3.0, 4.0
 """Mass of hydrogens, Da, and the time step, fs, that MM bears with it; averages over places do not depend on masses."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1"}
 
-Piece = tuple[int, Floats, Floats]
-"""Number of the piece, its frames of beads and the atoms at its end, nm."""
+Arrays = ByName[str, NDArray[np.generic]]
+"""Of a piece: `beads`, its frames at the temperature, (f, b, 3), and `atoms` at its end, (n, 3), nm.
+By replica exchange `atoms` are of all copies, (k, n, 3), and there are `copies`, whose the frames are, (f,), and `rungs` at the end, (k,)."""
 
 
 def dynamics_of(recipe: Dynamics) -> Dynamics:
@@ -47,26 +57,45 @@ def dynamics_of(recipe: Dynamics) -> Dynamics:
     return recipe.model_copy(update={"system": recipe.system.model_copy(update={"forcefield": field}), "timestep": LONG})
 
 
+def trades(dynamics: Dynamics, structure: Structure) -> bool:
+    """Whether it can be done by replica exchange.
+
+    Args:
+        dynamics: What moves.
+        structure: The prepared structure.
+
+    Raises:
+        StudioError: The system cannot be described.
+    """
+    if dynamics.view.resolution != "mm" or dynamics.restraints or structure.box is not None or len(structure) > MOST_ATOMS:
+        return False
+    return can_be_exchanged(dynamics.view.build(dynamics.system, structure).system, structure)
+
+
 class Job(NamedTuple):
     """What the process has to do.
 
     Args:
         dynamics: What moves.
-        start: The atoms at the start.
+        structure: The prepared structure.
         mapping: To beads.
+        beats: Trades of temperatures in a piece; 0 for one trajectory.
+        before: The last piece that is there; none at the start.
         first: Number of the first piece.
         pieces: How many in all.
     """
 
     dynamics: Dynamics
-    start: Structure
+    structure: Structure
     mapping: Mapping
+    beats: int
+    before: Arrays | None
     first: int
     pieces: int
 
 
 class Unbiased:
-    """The trajectory.
+    """The frames.
 
     Args:
         dynamics: What moves; its steps do not matter.
@@ -74,30 +103,46 @@ class Unbiased:
         mapping: From its atoms to beads.
         nanoseconds: How long, ns.
         folder: Where pieces are kept and found.
+
+    Raises:
+        StudioError: The system cannot be described.
     """
 
     def __init__(self, dynamics: Dynamics, structure: Structure, mapping: Mapping, nanoseconds: float, folder: Path | None) -> None:
         self._dynamics, self._structure, self._mapping, self._folder = dynamics_of(dynamics), structure, mapping, folder
-        self._key = key_of(self._dynamics.to_json(), structure.key, str(mapping.sites.tolist()))
-        self.pieces = max(1, round(1000.0 * nanoseconds / PIECE_PS)) + 1
-        self._found: list[Floats] = []
-        self._end = np.asarray(structure.positions)
+        self.trades = trades(self._dynamics, structure)
+        how = (f"exchange 1, {LANES}, {SETTLING}, {BEATS}",) if self.trades else ()
+        self._key = key_of(self._dynamics.to_json(), structure.key, str(mapping.sites.tolist()), *how)
+        self._piece_ps = LANES[0] * BEATS * BEAT_PS if self.trades else PIECE_PS
+        self.pieces = max(1, round(1000.0 * nanoseconds / self._piece_ps)) + 1
+        self._found: list[Arrays] = []
         self._line: Connection | None = None
         self._process: BaseProcess | None = None
         while len(self._found) < self.pieces and (part := kept(self._path(len(self._found)), self._key)):
-            self._found.append(part.arrays["beads"])
-            self._end = part.arrays["atoms"]
+            self._found.append(part.arrays)
+
+    @property
+    def how(self) -> str:
+        """How atoms move, in words."""
+        return f"replica exchange, {sum(LANES)} copies, {LANES[0]} of them at the temperature" if self.trades else "one trajectory"
 
     @property
     def frames(self) -> Floats:
-        """Beads in the order of time, (f, b, 3), nm; the first piece is not among them."""
+        """Beads, (f, b, 3), nm; the first piece is not among them.
+
+        In the order of time. By replica exchange copy after copy, each in the order of time: a copy that stays in a basin while others never
+        see it is then one long piece that differs from the rest, and whoever counts independent frames counts it as such.
+        """
         counted = self._found[1:]
-        return np.concatenate(counted).astype(np.float64) if counted else np.zeros((0, len(self._mapping), 3))
+        if not counted:
+            return np.zeros((0, len(self._mapping), 3))
+        frames = np.concatenate([piece["beads"] for piece in counted]).astype(np.float64)
+        return frames[np.argsort(np.concatenate([piece["copies"] for piece in counted]), kind="stable")] if self.trades else frames
 
     @property
     def nanoseconds(self) -> float:
-        """How much of it is there, ns."""
-        return max(len(self._found) - 1, 0) * PIECE_PS / 1000.0
+        """How much of it is there, at the temperature that was asked for, of all copies together, ns."""
+        return max(len(self._found) - 1, 0) * self._piece_ps / 1000.0
 
     @property
     def fraction(self) -> float:
@@ -110,8 +155,8 @@ class Unbiased:
             return
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe(duplex=False)
-        start = self._structure.with_positions(self._end)
-        job = Job(self._dynamics, start, self._mapping, len(self._found), self.pieces)
+        before = self._found[-1] if self._found else None
+        job = Job(self._dynamics, self._structure, self._mapping, BEATS if self.trades else 0, before, len(self._found), self.pieces)
         self._process = context.Process(target=work, args=(theirs, job), daemon=True, name="potential-studio reference")
         self._process.start()
         theirs.close()
@@ -140,14 +185,12 @@ class Unbiased:
             process.kill()
             process.join()
 
-    def _take(self, news: Piece | StudioError) -> None:
+    def _take(self, news: Arrays | StudioError) -> None:
         if isinstance(news, StudioError):
             self.close()
             raise news
-        number, beads, atoms = news
-        keep(self._path(number), self._key, Part({"beads": beads, "atoms": atoms}, {}))
-        self._found.append(beads)
-        self._end = atoms
+        keep(self._path(len(self._found)), self._key, Part(news, {}))
+        self._found.append(news)
         if self.fraction >= 1.0:
             self.close()
 
@@ -166,24 +209,58 @@ def work(line: Connection, job: Job) -> None:
     os.environ.update(ONE_THREAD)
     with suppress(BrokenPipeError, ConnectionResetError):
         try:
-            _go(line, job)
+            for piece in pieces(job):
+                line.send(piece)
         except StudioError as problem:
             line.send(problem)
 
 
-def _go(line: Connection, job: Job) -> None:
+def pieces(job: Job) -> Iterator[Arrays]:
+    """Pieces, as they are finished; none after nobody waits any longer.
+
+    Args:
+        job: What to do.
+
+    Raises:
+        StudioError: Numbers left physics, or the system cannot be made.
+    """
+    return _traded(job) if job.beats else _alone(job)
+
+
+def _alone(job: Job) -> Iterator[Arrays]:
+    """Pieces of one trajectory."""
     again = {"seed": job.dynamics.seed + job.first} | ({"minimise": 0} if job.first else {})
-    simulation = job.dynamics.model_copy(update=again).simulation(job.start)
+    start = job.structure if job.before is None else job.structure.with_positions(np.asarray(job.before["atoms"], dtype=np.float64))
+    simulation = job.dynamics.model_copy(update=again).simulation(start)
     step = simulation.thermostat.timestep or TIMESTEPS["mm"]
     stride = max(1, round(1000.0 * STRIDE_PS / step))
-    for number in range(job.first, job.pieces):
+    for _ in range(job.first, job.pieces):
         frames = []
         for _ in range(max(1, round(PIECE_PS / STRIDE_PS))):
             if not _wanted():
                 return
             frame = simulation.advance(stride, sample=False)
             frames.append(job.mapping.positions(frame.positions.astype(np.float64)).astype(np.float32))
-        line.send((number, np.array(frames), frame.positions.astype(np.float64)))
+        yield {"beads": np.array(frames), "atoms": frame.positions.astype(np.float64)}
+
+
+def _traded(job: Job) -> Iterator[Arrays]:
+    """Pieces of replica exchange."""
+    dynamics = job.dynamics
+    bath = Bath(dynamics.temperature, dynamics.friction, dynamics.timestep or TIMESTEPS["mm"], dynamics.seed + job.first)
+    exchange = Exchange(dynamics.view.build(dynamics.system, job.structure).system, job.structure, bath)
+    if job.before is not None:
+        exchange.place(np.asarray(job.before["atoms"], dtype=np.float64), np.asarray(job.before["rungs"], dtype=np.int64))
+    for number in range(job.first, job.pieces):
+        frames, copies = [], []
+        for _ in range(job.beats if number else SETTLING * job.beats):
+            if not _wanted():
+                return
+            positions, rungs = exchange.beat()
+            copies.append(np.flatnonzero(rungs == 0))
+            frames.append(job.mapping.positions(positions[copies[-1]]).astype(np.float32))
+        whose = np.concatenate(copies)
+        yield {"beads": np.concatenate(frames), "copies": whose, "atoms": exchange.positions, "rungs": exchange.rungs}
 
 
 def _wanted() -> bool:
