@@ -56,6 +56,10 @@ def carry_atoms(now: Structure, target: Structure) -> Carried:
         rebuilt = to_atoms(now, target)
         return Carried(rebuilt.structure, f"{rebuilt.sentence} They are relaxed briefly, with new velocities.", len(target))
     ours, theirs = common_atoms(now, target)
+    if not len(ours) and now.is_coarse and not target.is_coarse:
+        raise UnsupportedError(
+            "There is no way back from Martini beads to atoms, or to other beads. What comes next starts from its last atoms, or as prepared."
+        )
     if not len(ours):
         raise UnsupportedError("No atom of what runs now is part of what comes next. It starts from its prepared structure.")
     part = now.take(ours)

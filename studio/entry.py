@@ -15,7 +15,7 @@ from studio.database import Row
 from studio.errors import SettingsError, StorageError
 from studio.files import write_whole
 from studio.messages import State
-from studio.recorder import CHECKPOINT, RECIPE
+from studio.recorder import CHECKPOINT, RECIPE, TRAJECTORY
 from studio.replay import trajectory_of
 from studio.result import PROVENANCE
 
@@ -88,6 +88,14 @@ class Entry:
     def clock(self) -> str:
         """What its time is called: that of beads is not that of atoms."""
         return "CG time" if self.resolution == "beads" else "time"
+
+    @property
+    def recorded(self) -> bool:
+        """Frames lie in its folder, even while it goes on and the list does not know how many."""
+        try:
+            return self.frames > 0 or (self.folder / TRAJECTORY).stat().st_size > 0
+        except OSError:
+            return False
 
     @property
     def thumbnail(self) -> Path | None:

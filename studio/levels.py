@@ -261,9 +261,8 @@ class _BeadLevel:
         """What is no protein is refused, or left out; see `Level`."""
         residues = _residues(structure)
         if len(residues) < FEWEST:
-            return Limits(
-                f"Beads stand for amino acids, and {f'there are only {len(residues)}' if residues else 'there is none'} here. Choose a level of atoms."
-            )
+            few = {0: "there is none", 1: "there is only one"}.get(len(residues), f"there are only {len(residues)}")
+            return Limits(f"Beads stand for amino acids, and {few} here. Choose a level of atoms.")
         try:
             for residue in residues:
                 bead_of(residue.name)

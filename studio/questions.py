@@ -200,7 +200,7 @@ def _shape(name: str, field: FieldInfo) -> tuple[Kind, tuple[str, ...], bool, tu
     plain, marks = _peeled(field.annotation)
     optional = NoneType in get_args(field.annotation)
     bounds = _bounds((*field.metadata, *marks))
-    if name in BY_NAME:
+    if name in BY_NAME and plain not in (bool, int, float):  # a number of that name is a number
         return BY_NAME[name], (), optional or (BY_NAME[name] == "potential" and field.default == ""), (None, None)
     if get_origin(plain) is Literal:
         return "choice", tuple(map(str, get_args(plain))), optional, (None, None)

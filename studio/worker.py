@@ -226,7 +226,7 @@ class Worker:
         doubts = self._monitor.look(frame)
         self._save()
         self._send(Ready(simulation.structure, layout, dict(simulation.provenance)))
-        self._send(Status("paused", f"Ready at {frame.time:.2f} ps", 1.0, doubts=doubts))
+        self._send(Status("paused", f"Ready at {self._told(frame)}", 1.0, doubts=doubts))
 
     def _tell(self, fraction: float, text: str) -> None:
         self._send(Status("preparing", text, fraction))
@@ -255,7 +255,7 @@ class Worker:
     def _rollback(self, why: str) -> None:
         frame = self._go_to(self._good)
         if not why:
-            self._send(Status("paused", f"Back at the checkpoint of {frame.time:.2f} ps"))
+            self._send(Status("paused", f"Back at the checkpoint of {self._told(frame)}"))
 
     def _undo(self) -> None:
         """To the newest moment that is kept from before now, also from before a reset; called again, further back."""
@@ -270,7 +270,7 @@ class Worker:
             self._resets -= 1
         frame = self._go_to(checkpoint)
         self._save()
-        self._send(Status("paused", f"Back at {frame.time:.2f} ps"))
+        self._send(Status("paused", f"Back at {self._told(frame)}"))
 
     def _go_to(self, checkpoint: bytes) -> Frame:
         """Put the atoms where they were, pause, and forget what was recorded since."""
@@ -286,7 +286,11 @@ class Worker:
     def _look(self, what: str) -> None:
         frame = self._ready()[0].advance(0)
         self._frames_out().publish(frame)
-        self._send(Status("paused", f"{what} at {frame.time:.2f} ps"))
+        self._send(Status("paused", f"{what} at {self._told(frame)}"))
+
+    def _told(self, frame: Frame) -> str:
+        """When a frame is; the time of beads says that it is one of its own."""
+        return f"{'CG time ' * self._ready()[0].structure.is_coarse}{frame.time:.2f} ps"
 
     def _advance(self) -> None:
         """One block: move, write, publish."""

@@ -13,7 +13,7 @@ from studio.coarse.go import REACH, ROOM, GoModel
 from studio.coarse.mapping import map_protein
 from studio.coarse.parts import chosen
 from studio.coarse.residues import bead_of
-from studio.errors import StructureError, UnsupportedError
+from studio.errors import RegionError, StructureError, UnsupportedError
 from studio.forcefield.base import MMSystem
 from studio.hybrid.view import View
 from studio.io import to_pdb
@@ -322,6 +322,8 @@ def test_refusals(kinase: Structure) -> None:
     beads = CHAIN.prepare()
     with pytest.raises(UnsupportedError, match="these are beads"):
         GoModel().build(beads, beads, 300.0, 7.4)
+    with pytest.raises(RegionError, match=r"domain 2 holds none\. There are the residues"):
+        Calvados(version=3, of=residues(10, 85), domains=(residues(10, 60), residues(4000, 4009))).build(kinase, kinase, 300.0, 7.4)
     with pytest.raises(UnsupportedError, match="Folded domains need the atoms"):
         Calvados(version=3, domains=(residues(1, 9),)).build(beads, beads, 300.0, 7.4)
     with pytest.raises(UnsupportedError, match="These are beads"):

@@ -1,6 +1,7 @@
 """Beads on the screen, without a browser: chains from sequences, the way up with what was left behind, atoms beside, one board for unlike clocks."""
 
 import asyncio
+import html
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from studio.alternatives import alternatives, same_start
+from studio.coarse import shelf
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import GoModel
 from studio.coarse.mapping import map_protein
@@ -21,7 +23,7 @@ from studio.recipes.dynamics import Dynamics
 from studio.region_card import describe
 from studio.sources import FromChains
 from studio.structure import Structure
-from studio.system import EXAMPLES, FromSmiles, Implicit, System
+from studio.system import EXAMPLES, FromExample, FromSmiles, Implicit, System
 from tests import test_builder, test_compare, test_picker
 from tests.test_compare import record
 from widgets.bead_form import BeadForm
@@ -31,6 +33,7 @@ from widgets.dial import Dial, row_of
 from widgets.listing import fits
 from widgets.listing import row_of as listed
 from widgets.sight import look_at
+from widgets.words import bead_card_of
 
 HELIX = EXAMPLES["alanine-helix"].system
 CHAINS = EXAMPLES["histatin-5"].system
@@ -154,6 +157,19 @@ class TestSettings:
         assert len(bench.runs) == runs
         assert "some" in bench.said[-1]
         assert "1-5" in form.domains.value
+
+    def test_the_card_of_a_learned_model_is_read_beside_the_dial(self, bench, monkeypatch):
+        peptide = System(source=FromExample(name="alanine-dipeptide"))
+        bench.structures[peptide.source.kind] = peptide.prepare()
+        form, card = bench.dial.beads, shelf.card("alanine-dipeptide")
+        bench.open(View(resolution="mm"), peptide, "Dipeptide")
+        assert not form.panel.visible
+        bench.do(lambda: bench.dial.turn("learned"))
+        assert form.panel.visible
+        for told in (card.licence, "MM (ff14SB)", "It passed all of them.", *(gate.words for gate in card.gates)):
+            assert told in html.unescape(form.card.object)
+        failed = card.model_copy(update={"gates": (card.gates[0].model_copy(update={"value": 0.3, "passed": False}),)})
+        assert "FAILED: Jensen-Shannon divergence, 20 x 20 0.3, limit 0.02" in bead_card_of(failed)
 
     def test_a_contact_may_be_shallower(self, bench):
         bench.open(View(resolution="mm"), HELIX, "Helix")

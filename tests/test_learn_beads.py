@@ -199,6 +199,7 @@ def test_people_are_asked_few_things_and_networks_can_make_the_forces():
     titles = [question.title for question in offer.questions]
     assert titles[:4] == ["Labels", "Forces by", "Network", "Comparison, ns"]
     assert next(question for question in offer.questions if question.name == "potential").kind == "potential"
+    assert next(question for question in offer.questions if question.name == "added").kind == "number", "elsewhere 'added' is a result"
     recipe = LearnBeads(system=ALANINE, reference="nnp", potential="aimnet2")
     assert recipe.view.resolution == "nnp"
     assert recipe.by == "aimnet2 in vacuum, 300 K"

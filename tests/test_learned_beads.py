@@ -509,6 +509,16 @@ def test_one_copy_in_openmm_samples_what_replicas_sample(model: LearnedModel, ho
     assert simulation.advance(0).energies["potential"] == pytest.approx(float(model.energies_forces(places)[0][0]), abs=0.05)
 
 
+def test_one_copy_stays_where_it_is_and_at_the_temperature_of_the_thermostat() -> None:
+    """Its strong friction brings drift back within 0.2 ps: taken out more rarely, it left the picture, and 300 K were shown as 370."""
+    simulation = LearnedLevel().apply(Dynamics(system=DIPEPTIDE, minimise=0, seed=1)).simulation()
+    simulation.advance(200)
+    frames = [simulation.advance(10) for _ in range(300)]
+    centres = np.array([frame.positions.mean(axis=0) for frame in frames])
+    assert np.linalg.norm(centres - centres[0], axis=1).max() < 0.1
+    assert np.mean([frame.temperature for frame in frames]) == pytest.approx(300.0, abs=40.0)
+
+
 def test_learned_beads_stream_from_a_worker(model: LearnedModel, home: Path, tmp_path: Path) -> None:
     gated(model).save(tmp_path / "made")
     shelf.put(tmp_path / "made")
@@ -517,6 +527,8 @@ def test_learned_beads_stream_from_a_worker(model: LearnedModel, home: Path, tmp
         run.wait("paused")
         run.play()
         frame = next_frame(run, after=100)
+        run.pause()
+        assert "CG time" in run.wait("paused").message
     assert frame.positions.shape == (5, 3)
     assert frame.timestep == 2.0
 

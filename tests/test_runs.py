@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj
@@ -22,7 +23,7 @@ from studio.system import FromSmiles, System
 from tests.fake_runs import FakeRun
 from widgets import listing
 from widgets.desk import Desk
-from widgets.listing import clock, fits, size
+from widgets.listing import clock, fits, row_of, size
 from widgets.recording import Recording
 from widgets.runs import Runs
 
@@ -293,6 +294,13 @@ def test_a_picture_is_taken_when_a_run_rests_or_is_left(bench, monkeypatch):
 
 
 # -- taking it home ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_of_a_run_that_goes_on_can_be_taken_home(bench):
+    """The list counts frames when a run is left; until then its files say that there are some."""
+    entry = replace(bench.library.get(1), status="playing", frames=0)
+    assert row_of(entry)["recorded"]
+    assert not row_of(bench.library.new(ETHANOL, "Never played"))["recorded"]
 
 
 def test_every_kind_of_file_is_written(bench, tmp_path):

@@ -1,15 +1,17 @@
-"""Bead form: what beads feel - salt and folded domains of CALVADOS, the depth of a Go contact - as fields beside the dial.
+"""Bead form: what beads feel - salt and folded domains of CALVADOS, the depth of a Go contact, the card of a learned model - beside the dial.
 
 Another setting starts a run of its own from the beads of now. Knows the settings of bead models and the store; must not know
 what they mean for forces.
 """
 
+import html
 from collections.abc import Callable
 
 import panel as pn
 
 from studio.coarse.calvados import Calvados, debye_length
 from studio.coarse.go import GoModel
+from studio.coarse.learned_beads import Learned
 from studio.errors import RegionError, StudioError
 from studio.hybrid.view import BeadModel
 from studio.region import Region
@@ -17,7 +19,8 @@ from studio.region_text import parse, to_text
 from studio.settings import validated
 from studio.units import KJ_PER_KCAL
 from widgets.desk import Desk, Part
-from widgets.pieces import looks
+from widgets.pieces import fold, looks
+from widgets.words import bead_card_of
 
 VERSIONS = {"2, disordered chains": 2, "3, folded domains too": 3}
 DOMAINS = "Residues that springs hold in their native shape, several domains apart by semicolons: residue A:1-40; residue A:60-90."
@@ -45,7 +48,9 @@ class BeadForm(Part):
         self.hint = pn.pane.HTML("", **looks())
         pair = pn.Row(self.version, self.salt, **looks("pair"))
         self._calvados = pn.Column(pair, self.domains, self.hint, **looks("stack"))
-        self.panel = pn.Column(self._calvados, self.depth, visible=False, **looks("stack"))
+        self.card = pn.pane.HTML("", **looks())
+        self._about = fold("About this bead model", self.card)
+        self.panel = pn.Column(self._calvados, self.depth, self._about, visible=False, **looks("stack"))
         self._connect()
         self._follow()
 
@@ -57,6 +62,7 @@ class BeadForm(Part):
         """
         recipe = self.store.recipe
         if recipe is not None and recipe.view.resolution == "beads" and model != recipe.view.beads:
+            self.desk.alert.dismiss()  # what was refused before
             await self.store.revise(recipe.model_copy(update={"view": recipe.view.model_copy(update={"beads": model})}))
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -84,19 +90,33 @@ class BeadForm(Part):
         recipe = self.store.recipe
         return recipe.view.beads if recipe is not None and recipe.view.resolution == "beads" else None
 
+    def _card_of(self, model: Learned) -> str:
+        """The card of the learned model that fits the present beads, or why there is none."""
+        structure = self.store.structure
+        if structure is None:
+            return ""
+        try:
+            return bead_card_of(model.choose(structure)[1])
+        except StudioError as problem:  # its folder went meanwhile
+            return f'<p class="hint">{html.escape(str(problem))}</p>'
+
     def _calvados_of(self, model: Calvados) -> Calvados:
         version = int(self.version.value)
         text = (self.domains.value or "").strip() if version == 3 else ""
-        domains = tuple(parse(part) for part in text.split(";") if part.strip())
+        try:
+            domains = tuple(parse(part) for part in text.split(";") if part.strip())
+        except RegionError as problem:
+            raise RegionError(f"Folded domains: {problem}") from problem
         return validated(Calvados, {"of": model.of, "version": version, "salt": self.salt.value or 0.0, "domains": domains})
 
     def _follow(self) -> None:
         """Fields say what is."""
         model, recipe = self._model, self.store.recipe
-        known = isinstance(model, Calvados | GoModel)
+        known = isinstance(model, Calvados | GoModel | Learned)
         self._quiet = True
         try:
             self.panel.visible, self._calvados.visible, self.depth.visible = known, isinstance(model, Calvados), isinstance(model, GoModel)
+            self._about.visible = isinstance(model, Learned)
             if isinstance(model, Calvados) and recipe is not None:
                 self.version.value, self.salt.value = model.version, model.salt
                 self.domains.param.update(value="; ".join(map(_words, model.domains)), visible=model.version == 3 and not recipe.system.source.beads)
@@ -104,6 +124,8 @@ class BeadForm(Part):
                 self.hint.object = f'<p class="hint">Charges reach about {reach:.2f} nm (Debye length at {recipe.temperature:g} K). {ELSEWHERE}</p>'
             elif isinstance(model, GoModel):
                 self.depth.value = round(model.epsilon / KJ_PER_KCAL, 4)
+            elif isinstance(model, Learned):
+                self.card.object = self._card_of(model)
         finally:
             self._quiet = False
 

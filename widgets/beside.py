@@ -72,8 +72,9 @@ class Beside:
             return None
         self.problem, self.built = "", 0
         self._preview = Preview(structure, whole)
-        self._atoms = self._preview.like.positions
-        return self._preview.like
+        like = self._preview.like  # the camera of its cell looks where it is now; the beads may have gone far from where it was
+        self._atoms = self._preview.follow(like.positions, structure.positions)
+        return like.with_positions(self._atoms)
 
     @property
     def title(self) -> str:

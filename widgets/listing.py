@@ -178,7 +178,7 @@ def row_of(entry: Entry) -> Row:
         "words": words_of(entry.status),
         "when": moment(entry.created),
         "picture": _stamp(entry),
-        "recorded": entry.frames > 0,
+        "recorded": entry.recorded,
         "study": not entry.resolution,
     }
 

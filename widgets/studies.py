@@ -31,7 +31,7 @@ from widgets.words import duration
 
 FIRST = "strain"
 """What is asked before anything else is chosen."""
-WRITTEN = {"gbn2": "GBn2", "obc2": "OBC"}
+WRITTEN = {"gbn2": "GBn2", "obc2": "OBC", "mm": "MM", "nnp/mm": "NNP/MM", "nnp": "NNP", "ca": "C-alphas", "ca-cb": "C-alphas and C-betas"}
 """Choices that are not words."""
 OWN = ("recording", "result", "structure", "table")
 """Kinds of questions that are answered by something of the user's."""

@@ -14,6 +14,7 @@ from studio.io.files import CIF_ENDINGS, PDB_ENDINGS, SMALL_ENDINGS, ending_of
 from studio.io.targets import TARGETS
 from studio.questions import offer_of
 from studio.system import FromExample, FromFile, FromTarget, Source
+from widgets.listing import seen
 from widgets.store import Store
 
 NOTHING_OPEN = "Open a molecule first, under System: the study is about the one that is on screen."
@@ -173,5 +174,5 @@ def _counted(name: str) -> str:
 
 
 def _titled(entry: Entry) -> str:
-    frames = f", {entry.frames} frames" if entry.frames else ""
-    return f"{entry.id}  {entry.title}{frames}"
+    frames = f", {entry.frames} frame{'s' * (entry.frames != 1)}" if entry.frames else ""
+    return f"{entry.id}  {entry.title}, {seen(entry)}{frames}"

@@ -5,6 +5,7 @@ Knows units and names for people; must not know where a text stands or who chang
 
 import html
 
+from studio.coarse.card import BeadCard, GateLine
 from studio.frame import Frame
 from studio.messages import State
 from studio.potentials.base import Card
@@ -23,6 +24,8 @@ PARTS = ("network", "mm", "embedding", "polarisation")
 """What the potential energy is made of."""
 KCAL_PER_ANGSTROM = NM_PER_ANGSTROM / KJ_PER_KCAL
 """kcal/mol/angstrom in a kJ/mol/nm."""
+VERDICTS = {"passed": "It passed all of them.", "failed": "It failed; it is used as a trial only.", "not gated": "It was never compared with its reference."}
+"""What is said of a learned bead model by how it is."""
 _SHAPES = {
     "play": '<path d="M7 4.5v15l12.5-7.5z"/>',
     "pause": '<path d="M6.5 4.5h4v15h-4zM13.5 4.5h4v15h-4z"/>',
@@ -130,6 +133,28 @@ def per_day(clock: str) -> str:
         clock: What the time of a run is called; that of beads is never that of atoms.
     """
     return "ns/day" if clock == "time" else "CG ns/day"
+
+
+def bead_card_of(card: BeadCard) -> str:
+    """The card of a learned bead model: what it is, what it was learned from, and each gate with what came out.
+
+    Args:
+        card: The card.
+    """
+    network = f"{card.network.kind}, mean of {card.network.members}"
+    rows = [
+        ("Molecule", f"{card.molecule}: {' '.join(card.residues)}"), ("Beads", f"{len(card.beads)}, {card.scheme}"),
+        ("Learned from", f"{figures(card.labels)} mean forces at {card.temperature:g} K, {card.reference or 'reference not told'}"),
+        ("Network", network), ("Gates", VERDICTS[card.state]), *((f"Gate {place}", _gate(gate)) for place, gate in enumerate(card.gates, 1)),
+        ("Licence", card.licence), ("Weights", f"SHA-256 {card.weights_sha256[:16]}\u2026"),
+    ]  # fmt: skip
+    cells = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
+    return f'<table class="card">{cells}</table>'
+
+
+def _gate(gate: GateLine) -> str:
+    note = f" ({gate.note})" if gate.note else ""
+    return f"{'Passed' if gate.passed else 'FAILED'}: {gate.words}{note}"
 
 
 def card_of(card: Card | None) -> str:

@@ -18,10 +18,10 @@ from studio.coarse.chain import lengths, neighbours, pair_force, system_of
 from studio.coarse.mapping import map_protein
 from studio.coarse.parts import chosen, placed
 from studio.coarse.residues import bead_of, standard
-from studio.errors import UnsupportedError
+from studio.errors import RegionError, UnsupportedError
 from studio.forcefield.base import MMSystem
-from studio.region import AnyRegion, KindIs
-from studio.structure import Floats, Integers, Structure
+from studio.region import AnyRegion, KindIs, Region
+from studio.structure import Flags, Floats, Integers, Structure
 from studio.units import BOLTZMANN, COULOMB
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Calvados(BaseModel):
             "domain_springs": str(len(held)),
         }  # fmt: skip
         told = f"{len(beads)} beads by CALVADOS {self.version} in {self.salt:g} mol/l salt, which screens charges as at {temperature:g} K; time is CG time."
+        if self.domains:
+            told += f" {len(held)} springs hold {len(self.domains)} folded domain{'s' * (len(self.domains) != 1)}."
         system = system_of(beads, masses_of(beads), forces, CHARGE_CUTOFF)
         return MMSystem(placed(beads, now, lambda there: self._native(there)[0]).with_notes(told), system, made)
 
@@ -122,10 +124,10 @@ class Calvados(BaseModel):
                 "Folded domains need the atoms of their native structure; these are beads. Open the protein itself, or leave the domains out."
             )
         central = map_protein(part, place="mass").beads.positions
-        folded = [domain.mask(beads) for domain in self.domains]
+        folded = [_members(domain, place, beads) for place, domain in enumerate(self.domains, 1)]
         places = np.where(np.any(folded, axis=0)[:, None], central, beads.positions)
         beads = beads.with_positions(places)
-        return beads, np.concatenate([_network(places, np.flatnonzero(mask)) for mask in folded])
+        return beads, np.unique(np.concatenate([_network(places, np.flatnonzero(mask)) for mask in folded]), axis=0)
 
     def _bonds(self, beads: Structure, held: Integers) -> "openmm.Force":
         """Bonds of 0.38 nm; within folded domains of their native length."""
@@ -167,6 +169,34 @@ def _stickiness(beads: Structure, excluded: Integers, version: int) -> "openmm.F
         bead = bead_of(residue.name)
         force.addParticle([bead.sigma, bead.stickiness[version]])
     return force
+
+
+def _members(domain: Region, place: int, beads: Structure) -> Flags:
+    """The beads of a folded domain.
+
+    Args:
+        domain: Its residues.
+        place: Which domain it is, from 1.
+        beads: One a residue.
+
+    Raises:
+        RegionError: It has fewer than two.
+    """
+    mask = domain.mask(beads)
+    if mask.sum() < 2:
+        there = ", ".join(f"{chain}:{first}-{last}" for chain, (first, last) in _ends(beads).items())
+        raise RegionError(
+            f"A folded domain needs two residues or more, and domain {place} holds {'one' if mask.any() else 'none'}. There are the residues {there}."
+        )
+    return mask
+
+
+def _ends(beads: Structure) -> dict[str, tuple[str, str]]:
+    """The first and the last residue of each chain."""
+    ends: dict[str, tuple[str, str]] = {}
+    for residue in beads.residues:
+        ends[residue.chain] = (ends.get(residue.chain, (residue.number, ""))[0], residue.number)
+    return ends
 
 
 def _network(places: Floats, members: Integers) -> Integers:

@@ -101,7 +101,7 @@ def lengths(positions: Floats, pairs: Integers) -> Floats:
     return np.asarray(np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1))
 
 
-def system_of(beads: Structure, masses: Floats, forces: "Sequence[openmm.Force]", reach: float) -> "openmm.System":
+def system_of(beads: Structure, masses: Floats, forces: "Sequence[openmm.Force]", reach: float, settle: int = SETTLE) -> "openmm.System":
     """An OpenMM System of beads, periodic where they have a box.
 
     Args:
@@ -109,6 +109,7 @@ def system_of(beads: Structure, masses: Floats, forces: "Sequence[openmm.Force]"
         masses: Da, (b,).
         forces: That act on them.
         reach: Longest cutoff of the forces, nm.
+        settle: Steps between two removals of the drift of the whole: few, where the thermostat would bring it back in as many.
 
     Raises:
         StructureError: The box is too small for the cutoff.
@@ -129,7 +130,7 @@ def system_of(beads: Structure, masses: Floats, forces: "Sequence[openmm.Force]"
         if hasattr(force, "setUsesPeriodicBoundaryConditions"):
             force.setUsesPeriodicBoundaryConditions(beads.box is not None)
         system.addForce(force)
-    system.addForce(openmm.CMMotionRemover(SETTLE))
+    system.addForce(openmm.CMMotionRemover(settle))
     return system
 
 

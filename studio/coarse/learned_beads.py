@@ -105,7 +105,7 @@ class Learned(BaseModel):
             "coarse_model": "learned", "bead_model": name, "bead_model_sha256": card.weights_sha256, "bead_model_gates": card.state,
             "learned_from": f"{card.labels} mean forces at {card.temperature:g} K, {card.reference}",
         }  # fmt: skip
-        system = system_of(beads, np.array(card.masses), [_force(model)], 0.0)
+        system = system_of(beads, np.array(card.masses), [_force(model)], 0.0, settle=1)  # their friction brings drift back within 100 steps
         there = placed(beads, now, lambda other: replace(map_protein(chosen(other, self.of), card.scheme).beads, box=None))
         return MMSystem(there.with_notes(*told), system, made)
 
