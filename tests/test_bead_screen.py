@@ -158,7 +158,8 @@ class TestSettings:
         assert "some" in bench.said[-1]
         assert "1-5" in form.domains.value
 
-    def test_the_card_of_a_learned_model_is_read_beside_the_dial(self, bench, monkeypatch):
+    def test_the_card_of_a_learned_model_is_read_beside_the_dial(self, bench, monkeypatch, tmp_path):
+        monkeypatch.setattr("studio.coarse.shelf.own_folder", lambda: tmp_path / "beads")
         peptide = System(source=FromExample(name="alanine-dipeptide"))
         bench.structures[peptide.source.kind] = peptide.prepare()
         form, card = bench.dial.beads, shelf.card("alanine-dipeptide")
