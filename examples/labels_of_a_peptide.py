@@ -1,7 +1,7 @@
 """What the beads of a peptide feel: the labels that the shipped coarse models were learned from, made anew.
 
-python labels_of_a_peptide.py A 600 labels     as for studio/data/beads/alanine-dipeptide, some minutes
-python labels_of_a_peptide.py AAA 600 labels   as for studio/data/beads/trialanine, half an hour
+python labels_of_a_peptide.py A 1500 labels    as for studio/data/beads/alanine-dipeptide, some minutes
+python labels_of_a_peptide.py AAA 1500 labels  the same of a tripeptide, half an hour
 python labels_of_a_peptide.py                  eight labels of alanine dipeptide, to see how it goes
 
 Run it once more after it was stopped: what was finished is found in the folder.
@@ -15,8 +15,10 @@ import numpy as np
 
 from studio.coarse.labels import Labels
 from studio.coarse.mapping import map_protein
-from studio.coarse.mean_force import Sampling, configurations, mean_forces, optimised_map
+from studio.coarse.mean_force import configurations, mean_forces, optimised_map
 from studio.hybrid.view import View
+from studio.recipes.acquisition import evenly
+from studio.recipes.learn_beads import LearnBeads
 from studio.system import FromExample, FromSequence, Implicit, System
 
 if __name__ == "__main__":  # workers import this file
@@ -27,15 +29,17 @@ if __name__ == "__main__":  # workers import this file
     system, view = System(source=source, surroundings=Implicit()), View(resolution="mm")
     structure = system.prepare()
     mapping = map_protein(structure, "backbone")
-    sampling = Sampling(configurations=int(count), workers=2 if int(count) > 100 else 1)
+    study = LearnBeads(system=system, labels=max(int(count), 40), workers=2 if int(count) > 100 else 1)
+    sampling = study.sampling.model_copy(update={} if int(count) >= study.labels else {"configurations": 2 * int(count), "average_ps": 0.4})
     print(f"{structure.title}: {len(structure)} atoms, {len(mapping)} beads")
 
     atoms, forces = configurations(system, view, structure, mapping, sampling, folder=folder)
-    print(f"{len(atoms)} configurations at {' and '.join(f'{kelvin:g}' for kelvin in sampling.temperatures)} K")
+    chosen = evenly(mapping.positions(atoms), mapping.beads, int(count), sampling.seed)
+    print(f"{len(atoms)} configurations at {' and '.join(f'{kelvin:g}' for kelvin in sampling.temperatures)} K, of which {len(chosen)} are taken")
     bead_map = optimised_map(structure, mapping, forces)
 
     begun, found = monotonic(), []
-    for _, label in mean_forces(system, view, structure, mapping, sampling, atoms=atoms, bead_map=bead_map, folder=folder):
+    for _, label in mean_forces(system, view, structure, mapping, sampling, atoms=atoms[chosen], bead_map=bead_map, folder=folder):
         found.append(label)
     labels = Labels.of(found, sampling.temperature)
     labels.save(folder / "labels.npz")

@@ -22,10 +22,12 @@ from studio.recipes.let_go import Trial, let_go, without_network
 from studio.system import FromExample, FromSequence, Implicit, System
 
 SOURCES = {"alanine-dipeptide": FromExample(name="alanine-dipeptide"), "trialanine": FromSequence(sequence="AAA")}
+LEARNED = Training(members=8, decay=0.1, epochs=400)
+"""As the study has it."""
 BY = "MM (ff14SB) in continuum water (GBn2), 300 K"
 
 name, place = sys.argv[1:] or ("alanine-dipeptide", "")
-training = Training(members=8, noise_floor=5.0) if place else Training(members=2, epochs=10)
+training = LEARNED if place else Training(members=2, epochs=10)
 trial = Trial(replicas=384, steps=8000) if place else Trial(replicas=48, steps=400)
 
 folder = shelf.SHIPPED / name

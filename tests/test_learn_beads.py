@@ -19,13 +19,14 @@ from studio.hybrid.view import View
 from studio.io import store
 from studio.parts import kept
 from studio.questions import offer_of
-from studio.recipes.acquisition import Ground, drawn, pulled
+from studio.recipes.acquisition import Ground, drawn, evenly, pulled
 from studio.recipes.bead_replicas import BeadReplicaRun
 from studio.recipes.learn_beads import LearnBeads
 from studio.recorder import STRUCTURE
 from studio.replay import Replay
 from studio.report import Bars, Curves, Heat, Table
 from studio.system import FromExample, FromSmiles, Implicit, System
+from tests.torsion_frames import dipeptide_beads, placed
 
 ALANINE = System(source=FromExample(name="alanine-dipeptide"))
 TINY = LearnBeads(
@@ -39,6 +40,11 @@ def own_shelf(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path_factory.mktemp("data")))
 
 
+def measured(words):
+    """Labels that this sentence tells of; they come some at a time."""
+    return int(words.split()[2]) if words.startswith("Mean force") else 0
+
+
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A whole course that was stopped on the way, and what was seen."""
@@ -50,8 +56,8 @@ def learned(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path_factory.mktemp("shelf")))
         patch.setattr(so_far, "SECONDS", 0.0)
-        patch.setattr(so_far, "SHARE", 1.0)
-        stopped = TINY.run(on_frame=lambda _frame: not any("Mean force 20" in words for _, words in seen), progress=tell, folder=folder)
+        patch.setattr(so_far, "SHARE", 1e9)
+        stopped = TINY.run(on_frame=lambda _frame: not any(measured(words) >= 15 for _, words in seen), progress=tell, folder=folder)
         partly, told = so_far.found(folder, TINY.to_json()), len(seen)
         result = TINY.run(on_frame=lambda _frame: True, progress=tell, folder=folder)
         on_shelf = list(shelf.own_folder().glob("*"))
@@ -83,8 +89,7 @@ def test_a_stopped_course_goes_on_behind_what_is_finished(learned):
     assert learned["stopped"].failure.kind == "StoppedError"
     assert "is kept" in learned["stopped"].failure.message
     assert [words for _, words in learned["then"] if words.startswith("Configuration")] == []
-    begun = next(words for _, words in learned["then"] if words.startswith("Mean force"))
-    assert int(begun.split()[2]) >= 15, begun
+    assert next(measured(words) for _, words in learned["then"] if measured(words)) >= 15
     fractions = [fraction for fraction, _ in learned["then"]]
     assert max(fractions) <= 1.0
     assert all(later >= earlier - 0.05 for earlier, later in itertools.pairwise(fractions))  # it does not jump back
@@ -140,6 +145,18 @@ def test_a_model_may_be_tried_by_name_with_many_copies_that_go_on_after_a_stop(l
     assert len(report.charts[0].dots) == 24
     assert report.charts[0].beside[0].title == "All atoms, ALA A2"
     assert "24 replicas of 'tiny' after 1,200 steps" in report.headline
+
+
+def test_labels_lie_evenly_over_the_turns_of_the_backbone():
+    """Of 950 frames in one basin and 50 on the way out of it, those on the way are taken before the basin fills up."""
+    turn = np.random.default_rng(0).normal(scale=12.0, size=(2, 1000))
+    phi, psi = turn[0] - 75.0, turn[1] + 145.0
+    phi[950:] = np.linspace(-40.0, 120.0, 50)
+    frames = placed(phi, psi, 0)
+    chosen = evenly(frames, dipeptide_beads(), 200, 1)
+    assert len(set(chosen.tolist())) == 200
+    assert (chosen >= 950).sum() > 40, "ten of them by chance"
+    assert len(evenly(frames, dipeptide_beads(), 5000, 1)) == 1000, "no more than there are"
 
 
 def test_configurations_are_drawn_where_the_error_is_and_atoms_come_to_lie_there():

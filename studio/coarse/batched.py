@@ -21,7 +21,7 @@ from torch import Tensor
 
 from studio.coarse.coordinates import Coordinates, copies_last
 from studio.errors import SettingsError, SimulationError, StorageError, StructureError
-from studio.files import storage, write_whole
+from studio.files import write_whole
 from studio.structure import Flags, Floats
 from studio.units import BOLTZMANN
 
@@ -227,8 +227,10 @@ class BeadReplicas:
         Raises:
             StorageError: It is damaged, or of another model or number of replicas.
         """
-        with storage(path.parent):
+        try:
             content = path.read_bytes()
+        except OSError as problem:
+            raise StorageError(f"{path} cannot be read: {problem.strerror}. Expected a checkpoint that `BeadReplicas.save` wrote.") from problem
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from studio.errors import StorageError, StructureError
-from studio.files import storage, write_whole
+from studio.files import write_whole
 from studio.structure import Flags, Floats, Integers
 
 ARRAYS = ("positions", "forces", "errors")
@@ -122,8 +122,10 @@ class Labels:
         Raises:
             StorageError: It cannot be read, or holds something else.
         """
-        with storage(path.parent):
+        try:
             content = path.read_bytes()
+        except OSError as problem:
+            raise StorageError(f"{path} cannot be read: {problem.strerror}. Expected a file that `Labels.save` wrote.") from problem
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 positions, forces, errors = (file[name].astype(np.float64) for name in ARRAYS)

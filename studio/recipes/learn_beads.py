@@ -35,7 +35,7 @@ FEWEST_BEADS = 4
 """A chain of fewer beads does not turn."""
 FEWEST_SHARE = 10
 """Labels of each temperature, at least, that the first model is learned from."""
-CANDIDATES = 3
+CANDIDATES = 2
 """Configurations that are sampled for each that is taken."""
 MOST_ATOMS = 3000
 """Beyond that, hundreds of mean forces take days here."""
@@ -87,8 +87,8 @@ class LearnBeads(Lasting):
     system: System
     labels: Annotated[
         int,
-        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from. 600 give a dipeptide to 0.5 kcal/mol, 1,500 to 0.2."),
-    ] = 2000
+        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from. 1,000 give a dipeptide to 0.4 kcal/mol, 1,500 to 0.2."),
+    ] = 1500
     reference: Annotated[
         Literal["mm", "nnp", "nnp/mm"],
         Field(title="Forces by", description="The force field, a network alone (in vacuum), or a network for the peptide and the force field for its water."),
@@ -102,7 +102,7 @@ class LearnBeads(Lasting):
     ] = "backbone"
     rounds: Annotated[
         int, Field(ge=0, le=20, title="Rounds of active learning", description="How often the model asks for labels where it goes and is least sure.")
-    ] = 1
+    ] = 0
     added: Annotated[
         float, Field(ge=0.05, le=0.9, title="Asked for by the model", description="Part of the labels that active learning adds, in all its rounds.")
     ] = 0.25
@@ -125,8 +125,8 @@ class LearnBeads(Lasting):
     drive: Annotated[float, Field(ge=0.0, le=100.0)] = 60.0
     spacing_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.2
     settle_ps: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.24
-    average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 4.0
-    training: Training = Training(members=8, noise_floor=5.0)
+    average_ps: Annotated[float, Field(gt=0.0, le=1000.0)] = 2.4
+    training: Training = Training(members=8, decay=0.1, epochs=400)
     trial: Trial = Trial()
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1)] = 0
 
