@@ -158,7 +158,8 @@ class TestSettings:
         assert "some" in bench.said[-1]
         assert "1-5" in form.domains.value
 
-    def test_the_card_of_a_learned_model_is_read_beside_the_dial(self, bench, monkeypatch):
+    def test_the_card_of_a_learned_model_is_read_beside_the_dial(self, bench, monkeypatch, tmp_path):
+        monkeypatch.setattr("studio.coarse.shelf.own_folder", lambda: tmp_path / "beads")
         peptide = System(source=FromExample(name="alanine-dipeptide"))
         bench.structures[peptide.source.kind] = peptide.prepare()
         form, card = bench.dial.beads, shelf.card("alanine-dipeptide")
@@ -166,6 +167,7 @@ class TestSettings:
         assert not form.panel.visible
         bench.do(lambda: bench.dial.turn("learned"))
         assert form.panel.visible
+        assert form._about.visible
         for told in (card.licence, "MM (ff14SB)", "It passed all of them.", *(gate.words for gate in card.gates)):
             assert told in html.unescape(form.card.object)
         failed = card.model_copy(update={"gates": (card.gates[0].model_copy(update={"value": 0.3, "passed": False}),)})

@@ -509,8 +509,9 @@ def test_one_copy_in_openmm_samples_what_replicas_sample(model: LearnedModel, ho
     assert simulation.advance(0).energies["potential"] == pytest.approx(float(model.energies_forces(places)[0][0]), abs=0.05)
 
 
-def test_one_copy_stays_where_it_is_and_at_the_temperature_of_the_thermostat() -> None:
+def test_one_copy_stays_where_it_is_and_at_the_temperature_of_the_thermostat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its strong friction brings drift back within 0.2 ps: taken out more rarely, it left the picture, and 300 K were shown as 370."""
+    monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path))  # the shipped model
     simulation = LearnedLevel().apply(Dynamics(system=DIPEPTIDE, minimise=0, seed=1)).simulation()
     simulation.advance(200)
     frames = [simulation.advance(10) for _ in range(300)]

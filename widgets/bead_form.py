@@ -49,7 +49,7 @@ class BeadForm(Part):
         pair = pn.Row(self.version, self.salt, **looks("pair"))
         self._calvados = pn.Column(pair, self.domains, self.hint, **looks("stack"))
         self.card = pn.pane.HTML("", **looks())
-        self._about = fold("About this bead model", self.card)
+        self._about = pn.Column(fold("About this bead model", self.card), **looks("stack"))  # a card shows itself even when it is not to be seen
         self.panel = pn.Column(self._calvados, self.depth, self._about, visible=False, **looks("stack"))
         self._connect()
         self._follow()
