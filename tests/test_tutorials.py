@@ -13,7 +13,7 @@ TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("*.ipynb"))
 def executed(path: Path, checks: str) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(checks))
-    NotebookClient(notebook, timeout=400, resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(notebook, timeout=1000, resources={"metadata": {"path": path.parent}}).execute()
     return notebook
 
 
@@ -96,7 +96,7 @@ print(q_swapped[-10:].mean() < 0.15 and "beads" in refusal, "the wrong model unf
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path))

@@ -113,7 +113,7 @@ class Studio(studio.Studio):
         """
         return self._replay().table
 
-    async def until(self, ps: float, timeout: float = 300.0) -> Frame:
+    async def until(self, ps: float, timeout: float = 900.0) -> Frame:
         """Wait until the run has come this far; it plays meanwhile.
 
         Args:
