@@ -290,7 +290,8 @@ class Worker:
 
     def _told(self, frame: Frame) -> str:
         """When a frame is; the time of beads says that it is one of its own."""
-        return f"{'CG time ' * self._ready()[0].structure.is_coarse}{frame.time:.2f} ps"
+        coarse = self._simulation is not None and self._simulation.structure.is_coarse  # a run that is only timed has no recorder
+        return f"{'CG time ' if coarse else ''}{frame.time:.2f} ps"
 
     def _advance(self) -> None:
         """One block: move, write, publish."""

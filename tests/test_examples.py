@@ -12,7 +12,7 @@ PROMISED = {
     "binding_of_a_guest": ["Standard free energy of binding: -", "Do not trust this number", "- Does it settle?", "copies_crossing"],
     "binding_of_a_run": ["Interaction energy of the ligand", "VAL A93", "hydrogen bond N", "End-point binding energy -", "frames cover"],
     "disordered_chain": ["p27     107 residues, 0.095 mol/l salt: ", "measured 2.81 +- 0.18 nm, missed by", "sorted  107 residues"],
-    "labels_of_a_peptide": ["22 atoms, 5 beads", "8 configurations at 300 and 600 K", "8 mean forces at 300 K"],
+    "labels_of_a_peptide": ["22 atoms, 5 beads", "16 configurations at 300 and 330 K, of which 8 are taken", "8 mean forces at 300 K"],
     "learn_beads": ["22 atoms, 5 beads, ", "Forces on labels held out:", "the model: Failed", "prior only: Failed"],
     "ligand_and_gatekeeper": ["32 atoms and 11, 1 hydrogens", "network every", "ns/day"],
     "strain_of_a_series": ["ejm_31: strain mm", "so3lr", "measured dG -9.5", "bond C", "kcal/mol, "],
