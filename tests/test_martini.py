@@ -343,7 +343,7 @@ def test_atoms_and_beads_come_along(recipe: Dynamics, cage: Structure) -> None:
 @pytest.mark.parametrize("name", ["mm", "go-ca", "calvados2", "nnp"])
 def test_what_does_not_know_these_beads_starts_anew(name: str, recipe: Dynamics, cage: Structure) -> None:
     beads = recipe.view.build(CAGE, cage).structure
-    with pytest.raises(UnsupportedError, match="no way back from Martini beads.* starts from its last atoms, or as prepared"):
+    with pytest.raises(UnsupportedError, match="starts from its last atoms, or as prepared"):
         level(name).carry(beads, cage)
 
 
