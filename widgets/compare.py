@@ -253,11 +253,12 @@ class Compare(Part):
         self.board.refresh()
         if not self.runs:
             return
-        self._set(self.bar, self._clock())
         now = monotonic()
+        again = {"again": int(now / TABLE_SECONDS)}  # what a page missed while it opened comes once more, though nothing else is new
+        self._set(self.bar, self._clock() | again)
         if now - self._tabled >= TABLE_SECONDS:
             self._tabled = now
-            self._set(self.table_panel, self._sheet())
+            self._set(self.table_panel, self._sheet() | again)
 
     def _follow(self, numbers: tuple[int, ...]) -> None:
         self._tabled = 0.0

@@ -1,6 +1,6 @@
 // The clock of the compare board: play, scrub, pace, grid or overlay, leave; below it each run with its line, its time and how it is.
 //
-//   properties in   state, empty while nothing is compared, {time, end, unit, playing, live, overlay, pace, chips: [{run, label, colour, dash, problem, time, unit, state}], note}
+//   properties in   state, empty while nothing is compared, {again: each second another number, time, end, unit, playing, live, overlay, pace, chips: [{run, label, colour, dash, problem, time, unit, state}], note}
 //   messages out    {type: "play", on} | {type: "seek", time} | {type: "pace", pace} | {type: "overlay", on} | {type: "leave"}
 
 const PACES = [0.3, 1, 3, 10, 30, 100];

@@ -1,6 +1,6 @@
 // The table of the compare board: inputs beside results, a column for each run; rows that differ are marked.
 //
-//   properties in   state, empty while nothing is compared, {heads: [{run, label, colour, dash, problem, note, live, known}], rows: [{name, cells, apart, differs, result}]}
+//   properties in   state, empty while nothing is compared, {again: each second another number, heads: [{run, label, colour, dash, problem, note, live, known}], rows: [{name, cells, apart, differs, result}]}
 //   messages out    {type: "open" | "again" | "revive" | "remove", run} | {type: "csv"}
 //   messages in     {file, name, mime}: to be saved
 
