@@ -114,7 +114,7 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     visit.get_by_label("Ligand", exact=True).last.fill("resname")
     visit.locator(".studies .problem:visible").wait_for()
     visit.get_by_label("Ligand", exact=True).last.fill("focus")
-    visit.get_by_label("Seconds a part", exact=True).fill("0.15")
+    visit.get_by_label("Seconds a part", exact=True).fill("0.4")
     wait_until(lambda: visit.get_by_role("button", name="Start", exact=True).is_enabled(), visit)
     with visit.expect_download() as download:
         visit.get_by_role("button", name="JSON", exact=True).click()
@@ -143,7 +143,7 @@ def test_a_study_at_work_is_seen_growing_without_losing_the_place(app, visit):
     visit.get_by_text("Counts aloud.").wait_for()
     visit.get_by_label("Parts", exact=True).fill("900")
     visit.get_by_text("More settings").click()
-    visit.get_by_label("Seconds a part", exact=True).fill("0.15")
+    visit.get_by_label("Seconds a part", exact=True).fill("0.4")
     visit.wait_for_timeout(400)
     visit.get_by_role("button", name="Start", exact=True).click()
     row(visit, 2).get_by_role("button", name="Show what it has found").click(timeout=30_000)
