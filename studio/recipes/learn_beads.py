@@ -96,7 +96,7 @@ class LearnBeads(Lasting):
     potential: Annotated[str, Field(title="Network", description="Whose forces are carried up to beads, where a network makes them.")] = "so3lr"
     reference_ns: Annotated[
         float, Field(gt=0.0, le=10_000.0, title="Comparison, ns", description="Length of the trajectory of all atoms that the model has to agree with.")
-    ] = 4.0
+    ] = 3.0
     scheme: Annotated[
         Scheme, Field(title="Beads", description="backbone: N, CA and C of each residue; ca: one bead a residue; ca-cb: two. A dipeptide needs backbone.")
     ] = "backbone"
