@@ -34,7 +34,7 @@ class Tempo(BaseModel):
 
 
 class Counting(Recipe):
-    """Counts, a file for each number, and says what it saw; resumes where it was."""
+    """Counts, a file for each number, and says what it saw; resumes where it was, and then in no time."""
 
     resumes: ClassVar[bool] = True
     study: ClassVar[Study | None] = Study("Count", "Counts up to a number, in no time.", "system")
@@ -56,12 +56,13 @@ class Counting(Recipe):
         if folder:
             store.save(molecule, folder / STRUCTURE)
         frame, done = Frame(0, 0.0, molecule.positions.astype(np.float32)), 0
+        goes_on = folder is not None and any(folder.glob("part-*"))
         for number in range(self.parts):
             part = folder / f"part-{number}" if folder else None
             if part is None or not part.exists():
                 if on_frame and on_frame(frame) is False:
                     return Result(json.loads(self.to_json()), failure=Failure.from_error(StoppedError(f"Stopped after {done} parts.")))
-                sleep(self.tempo.seconds)
+                sleep(0.0 if goes_on else self.tempo.seconds)
                 if part:
                     write_whole(part, b"done")
             done += 1

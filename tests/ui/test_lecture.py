@@ -268,7 +268,7 @@ def test_a_kept_run_goes_on_without_a_page_in_the_same_worker(house, open_page, 
     last = open_page(browser)
     last.goto("about:blank")
     wait_until(lambda: not psutil.pid_exists(pid), last)
-    assert Library(house.folder).get(number).status == "closed"
+    wait_until(lambda: Library(house.folder).get(number).status == "closed", last)
 
 
 @pytest.mark.timeout(300)

@@ -109,7 +109,7 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     parts.fill("0")
     visit.get_by_text("Expected greater than or equal to 1, got 0.").wait_for()
     assert visit.get_by_role("button", name="Start", exact=True).is_disabled()
-    parts.fill("16")
+    parts.fill("150")
     visit.get_by_text("More settings").click()
     visit.get_by_label("Ligand", exact=True).last.fill("resname")
     visit.locator(".studies .problem:visible").wait_for()
@@ -118,7 +118,7 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     wait_until(lambda: visit.get_by_role("button", name="Start", exact=True).is_enabled(), visit)
     with visit.expect_download() as download:
         visit.get_by_role("button", name="JSON", exact=True).click()
-    assert '"parts": 16' in Path(download.value.path()).read_text()
+    assert '"parts": 150' in Path(download.value.path()).read_text()
     visit.get_by_role("button", name="Start", exact=True).click()
     row(visit, 2).get_by_text("Counting").wait_for(timeout=20_000)
     shot(visit, "at-work")
@@ -129,11 +129,11 @@ def test_a_study_is_asked_watched_stopped_and_goes_on(app, visit):
     row(visit, 2).get_by_role("button", name="Go on").click()
     row(visit, 2).get_by_role("button", name="Show the result").wait_for(timeout=30_000)
     row(visit, 2).get_by_role("button", name="Show the result").click()
-    visit.get_by_text("There are 16 parts.").wait_for()
+    visit.get_by_text("There are 150 parts.").wait_for()
     visit.reload()
     opened(app, visit)
     visit.locator('.run[data-id="2"].done .open').click()
-    visit.get_by_text("There are 16 parts.").wait_for()
+    visit.get_by_text("There are 150 parts.").wait_for()
     assert visit.evaluate("liveContexts()") <= 2
     assert app.library.get(2).status == "done"
 
