@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from studio.coarse.copies import apart, can_be_copied, reach_of, side_by_side
+from studio.coarse.langevin import Langevin, drifting
 from studio.errors import SimulationError
 from studio.structure import Floats, Integers, Structure
 from studio.units import BOLTZMANN
@@ -58,18 +59,14 @@ def can_be_exchanged(one: "openmm.System", structure: Structure) -> bool:
 
 
 def still(one: "openmm.System") -> "openmm.System":
-    """The System without what stops its drift, which would see all copies as one molecule.
+    """A System like it, without what stops its drift.
 
     Args:
         one: The System of the molecule alone.
     """
     import openmm
 
-    copy = openmm.XmlSerializer.clone(one)
-    for index in reversed(range(copy.getNumForces())):
-        if isinstance(copy.getForce(index), openmm.CMMotionRemover):
-            copy.removeForce(index)
-    return copy
+    return drifting(openmm.XmlSerializer.clone(one))
 
 
 def ladder(temperature: float, atoms: int) -> Floats:
@@ -107,10 +104,10 @@ class Exchange:
         self.rungs: Integers = np.repeat(np.arange(len(LANES)), LANES)
         self.tried, self.made = np.zeros((2, len(LANES) - 1), dtype=np.int64)
         self._masses = np.array([molecule.getParticleMass(atom)._value for atom in range(len(structure))])
-        self._integrator = _middle(bath, constrained=molecule.getNumConstraints() > 0)
-        self._integrator.setRandomNumberSeed(int(self._random.integers(1, 2**31 - 1)))
+        beside = side_by_side(molecule, sum(LANES), self._reach)
+        self._langevin = Langevin(beside, bath.timestep, bath.friction, int(self._random.integers(1, 2**31 - 1)))
         cpu = (openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
-        self._context = openmm.Context(side_by_side(molecule, sum(LANES), self._reach), self._integrator, *cpu)
+        self._context = openmm.Context(beside, self._langevin.integrator, *cpu)
         self._single = openmm.Context(molecule, openmm.VerletIntegrator(0.001), *cpu)
         self._single.setPositions(structure.positions)
         openmm.LocalEnergyMinimizer.minimize(self._single, maxIterations=RELAXING)
@@ -185,7 +182,7 @@ class Exchange:
         import openmm
 
         try:
-            self._integrator.step(steps)
+            self._langevin.integrator.step(steps)
         except openmm.OpenMMException as problem:
             raise _left() from problem
 
@@ -209,8 +206,7 @@ class Exchange:
 
     def _heat(self) -> None:
         """Tell the thermostat which copy has which temperature."""
-        kicks = np.sqrt(_forgotten(self._bath) * BOLTZMANN * self.temperatures[self.rungs])
-        self._integrator.setPerDofVariableByName("kick", np.repeat(kicks, len(self._masses))[:, None].repeat(3, axis=1))
+        self._langevin.heat(np.repeat(self.temperatures[self.rungs], len(self._masses)))
 
     def _state(self) -> tuple[Floats, Floats]:
         state = self._context.getState(positions=True, velocities=True)
@@ -222,29 +218,3 @@ class Exchange:
 
 def _left() -> SimulationError:
     return SimulationError("A coordinate of a copy is no longer a number. Choose a shorter time step or a lower temperature.")
-
-
-def _forgotten(bath: Bath) -> float:
-    """Part of the kinetic energy that a step draws anew."""
-    return 1.0 - float(np.exp(-2.0 * bath.friction * bath.timestep / 1000.0))
-
-
-def _middle(bath: Bath, *, constrained: bool) -> "openmm.CustomIntegrator":
-    """LangevinMiddle (Zhang 2019, 10.1021/acs.jpca.9b02771) with a temperature for each atom: `kick` is sqrt((1 - decay^2) kT)."""
-    import openmm
-
-    integrator = openmm.CustomIntegrator(bath.timestep / 1000.0)
-    integrator.addGlobalVariable("decay", float(np.sqrt(1.0 - _forgotten(bath))))
-    for name in ("kick", "before"):
-        integrator.addPerDofVariable(name, 0.0)
-    integrator.addComputePerDof("v", "v + dt*f/m")
-    if constrained:
-        integrator.addConstrainVelocities()
-    integrator.addComputePerDof("x", "x + 0.5*dt*v")
-    integrator.addComputePerDof("v", "decay*v + kick*gaussian/sqrt(m)")
-    integrator.addComputePerDof("x", "x + 0.5*dt*v")
-    if constrained:
-        integrator.addComputePerDof("before", "x")
-        integrator.addConstrainPositions()
-        integrator.addComputePerDof("v", "v + (x - before)/dt")
-    return integrator

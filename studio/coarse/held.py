@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from studio.coarse.copies import apart, reach_of, side_by_side
 from studio.coarse.labels import Label
+from studio.coarse.langevin import Langevin, drifting
 from studio.coarse.mapping import Mapping
 from studio.coarse.spread import Ask
 from studio.errors import SimulationError, UnsupportedError
-from studio.structure import Floats, Integers, Structure
+from studio.structure import Floats, Structure
 from studio.system import System
-from studio.units import BOLTZMANN, Femtosecond, Kelvin, PerPicosecond
+from studio.units import Femtosecond, Kelvin, PerPicosecond
 
 if TYPE_CHECKING:
     import openmm
@@ -142,17 +143,12 @@ def built(system: System, view: Reference, structure: Structure, mapping: Mappin
         UnsupportedError: Not all atoms move by this view, a bead is no atom, or one is held at a length.
         StudioError: What the view refuses.
     """
-    import openmm
-
     if any(len(group) > 1 for group in mapping.groups):
         raise UnsupportedError("Mean forces are measured with the beads held, and a bead of several atoms cannot be held. Place beads by slice.")
     model = view.build(unconstrained(system, sampling), structure)
     if model.structure.is_beads or len(model.structure) != mapping.atoms:
         raise UnsupportedError(f"This level moves {len(model.structure)} of {mapping.atoms} atoms, and a mean force needs all of them. Choose MM, or NNP/MM.")
-    moving = model.system  # built for us: nobody else has it
-    for index in reversed(range(moving.getNumForces())):
-        if isinstance(moving.getForce(index), openmm.CMMotionRemover):
-            moving.removeForce(index)
+    moving = drifting(model.system)  # built for us: nobody else has it
     beads = set(mapping.sites.tolist())
     if any(beads & set(moving.getConstraintParameters(index)[:2]) for index in range(moving.getNumConstraints())):
         raise UnsupportedError("A bead is held at a fixed distance, so that the force along it cannot be seen. Choose other beads.")
@@ -233,12 +229,13 @@ class Held:
         self._reach = reach_of(molecule) if molecule is not None else 0.0
         moving = side_by_side(moving, copies, self._reach)
         sites = np.concatenate([mapping.sites + copy * mapping.atoms for copy in range(copies)])
-        self._integrator = _summing(moving, sites, sampling)
-        self._integrator.setRandomNumberSeed((sampling.seed + 104729 * number) % (2**31 - 2) + 1)
+        seed = (sampling.seed + 104729 * number) % (2**31 - 2) + 1
+        self._langevin = Langevin(moving, sampling.timestep, sampling.friction, seed, held=sites, summing=True)
+        self._langevin.heat(np.full(moving.getNumParticles(), sampling.temperature))
         platform, _threads = platform_of(moving)
         properties = {"Threads": "1"} if platform == "CPU" else {}
         chosen = [openmm.Platform.getPlatformByName(platform), properties] if platform else []
-        self._context = openmm.Context(moving, self._integrator, *chosen)
+        self._context = openmm.Context(moving, self._langevin.integrator, *chosen)
 
     def labels(self, atoms: Floats, seed: int, ask: Ask) -> list[Label]:
         """The mean force on the beads of each configuration.
@@ -267,41 +264,6 @@ class Held:
 
     def _mean(self, steps: int, ask: Ask) -> Floats:
         """Forces on all atoms, averaged over so many steps, (k, n, 3)."""
-        nothing = np.zeros((self.copies * self._mapping.atoms, 3))
-        self._integrator.setPerDofVariableByName("total", nothing)
+        self._langevin.forget()
         advance(self._context, steps, ask)
-        totals = np.array([tuple(total) for total in self._integrator.getPerDofVariableByName("total")]) / steps
-        return totals.reshape(self.copies, self._mapping.atoms, 3)
-
-
-def _summing(moving: "openmm.System", sites: Integers, sampling: Sampling) -> "openmm.CustomIntegrator":
-    """LangevinMiddle (Zhang 2019, 10.1021/acs.jpca.9b02771) that sums up forces and moves no bead.
-
-    Each step's forces are used twice, so that the average costs nothing. Beads keep their mass, for OpenMM computes nothing for
-    atoms of mass 0, but `half`, which is half a time step for all others, is zero for them.
-    """
-    import openmm
-
-    step = sampling.timestep / 1000.0
-    half = np.full((moving.getNumParticles(), 3), 0.5 * step)
-    half[sites] = 0.0
-    decay = np.exp(-sampling.friction * step)
-    integrator = openmm.CustomIntegrator(step)
-    integrator.addGlobalVariable("decay", decay)
-    integrator.addGlobalVariable("kick", np.sqrt((1.0 - decay**2) * BOLTZMANN * sampling.temperature))
-    for name in ("half", "total", "before"):
-        integrator.addPerDofVariable(name, 0.0)
-    integrator.addUpdateContextState()
-    integrator.addComputePerDof("total", "total + f")
-    integrator.addComputePerDof("v", "v + 2*half*f/m")
-    if moving.getNumConstraints():
-        integrator.addConstrainVelocities()
-    integrator.addComputePerDof("x", "x + half*v")
-    integrator.addComputePerDof("v", "decay*v + kick*gaussian/sqrt(m)")
-    integrator.addComputePerDof("x", "x + half*v")
-    if moving.getNumConstraints():
-        integrator.addComputePerDof("before", "x")
-        integrator.addConstrainPositions()
-        integrator.addComputePerDof("v", "v + (x - before)/dt")
-    integrator.setPerDofVariableByName("half", half)
-    return integrator
+        return (self._langevin.total / steps).reshape(self.copies, self._mapping.atoms, 3)
