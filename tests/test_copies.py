@@ -3,6 +3,8 @@
 import numpy as np
 import openmm
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import shortest_path
 
 from studio.coarse.copies import apart, can_be_copied, copies_of, reach_of, side_by_side
 from studio.coarse.held import Held, Sampling, built
@@ -55,6 +57,16 @@ def test_no_shape_reaches_beyond_the_cutoff(peptide: Structure) -> None:
     positions = np.asarray(peptide.positions)
     widest = np.linalg.norm(positions[:, None] - positions[None], axis=2).max()
     assert widest < reach_of(peptide) < 2.5 * widest
+
+
+@pytest.mark.parametrize("smiles", ["II", "ICI", "ICC#CC#CI", "BrCCSSCCBr", "ClCS(=O)(=O)CI"])
+def test_molecules_of_heavy_atoms_stay_within_reach(smiles: str) -> None:
+    """Even stretched straight, as no angles allow it, and each bond longer by a twentieth: a shorter cutoff would cut pairs off."""
+    molecule = Structure.from_smiles(smiles)
+    ends = np.asarray(molecule.positions)[molecule.bonds]
+    lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
+    graph = csr_array((lengths, molecule.bonds.T), shape=(len(molecule), len(molecule)))
+    assert 1.05 * shortest_path(graph, directed=False).max() < reach_of(molecule)
 
 
 def test_what_has_water_a_box_or_a_network_is_not_copied(peptide: Structure, beads: Mapping) -> None:

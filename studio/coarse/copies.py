@@ -16,8 +16,9 @@ from studio.structure import Floats, Structure
 if TYPE_CHECKING:
     import openmm
 
-LONGEST_BOND = 0.17
-"""Between two bonded atoms of a peptide along its chain, stretched by heat, nm: C-S and S-S bonds are longer, and rare."""
+SHORT_BOND, LONG_BOND = 0.17, 0.3
+"""More than what heat makes of any bond, nm: between atoms up to fluorine (C-C is 0.154), and to heavier ones (S-S is 0.205, C-I 0.214, I-I 0.267)."""
+FLUORINE = 9
 MARGIN = 1.0
 """Between what one copy and the next can reach, nm."""
 BONDED = frozenset({"HarmonicBondForce", "HarmonicAngleForce", "PeriodicTorsionForce", "CMAPTorsionForce", "CustomTorsionForce"})
@@ -61,17 +62,17 @@ def _is_known(force: "openmm.Force") -> bool:
 
 
 def reach_of(structure: Structure) -> float:
-    """A distance that no two atoms of a molecule can have between them, nm.
+    """A distance that no two atoms of a molecule can have between them, nm: if all bonds between them lay in a row, each as long as it can be.
 
     Args:
         structure: One molecule.
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import shortest_path
 
-    first, second = structure.bonds.T
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(structure), len(structure)))
-    return LONGEST_BOND * float(shortest_path(graph, directed=False, unweighted=True).max())
+    lengths = np.where((structure.numbers[structure.bonds] > FLUORINE).any(axis=1), LONG_BOND, SHORT_BOND)
+    graph = csr_array((lengths, structure.bonds.T), shape=(len(structure), len(structure)))
+    return float(shortest_path(graph, directed=False).max())
 
 
 def side_by_side(one: "openmm.System", count: int, reach: float) -> "openmm.System":
