@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from studio.coarse.copies import apart, can_be_copied, copies_of, reach_of, side_by_side
+from studio.coarse.copies import Copies, can_be_copied, copies_of, reach_of
 from studio.coarse.held import Held, Sampling, built
 from studio.coarse.labels import Labels
 from studio.coarse.mapping import Mapping, map_protein
@@ -47,8 +47,8 @@ def shaken(peptide: Structure, count: int) -> np.ndarray:
 @pytest.mark.parametrize("around", [Implicit(), Vacuum()])
 def test_copies_do_not_feel_each_other(peptide: Structure, beads: Mapping, around: Implicit | Vacuum) -> None:
     one = built(DIPEPTIDE.model_copy(update={"surroundings": around}), MM, peptide, beads, SAMPLING)
-    places, reach = shaken(peptide, 5), reach_of(peptide)
-    together = forces_of(side_by_side(one, 5, reach), apart(places, reach)).reshape(5, -1, 3)
+    places, copies = shaken(peptide, 5), Copies.of(peptide, 5)
+    together = forces_of(copies.side_by_side(one), copies.apart(places)).reshape(5, -1, 3)
     for own, alone in zip(together, places, strict=True):
         assert np.abs(own - forces_of(one, alone)).max() < 1e-4
 
@@ -85,7 +85,7 @@ def test_labels_of_copies_are_those_of_one_molecule(peptide: Structure, beads: M
     places = shaken(peptide, 3)
     found = []
     for copies in (1, 4):
-        held = Held(built(DIPEPTIDE, MM, peptide, beads, SAMPLING), beads, beads.matrix, SAMPLING, molecule=peptide, copies=copies)
+        held = Held(built(DIPEPTIDE, MM, peptide, beads, SAMPLING), beads, beads.matrix, SAMPLING, copies=Copies.of(peptide, copies))
         groups = [places] if copies > 1 else [place[None] for place in places]
         found.append(Labels.of([label for group in groups for label in held.labels(group, 7, nothing)], 300.0))
     alone, together = found
@@ -97,7 +97,7 @@ def test_labels_of_copies_are_those_of_one_molecule(peptide: Structure, beads: M
 def test_one_copy_that_leaves_physics_is_noticed(peptide: Structure, beads: Mapping) -> None:
     places = shaken(peptide, 2)
     places[1, 0] = np.nan
-    held = Held(built(DIPEPTIDE, MM, peptide, beads, SAMPLING), beads, beads.matrix, SAMPLING, molecule=peptide, copies=2)
+    held = Held(built(DIPEPTIDE, MM, peptide, beads, SAMPLING), beads, beads.matrix, SAMPLING, copies=Copies.of(peptide, 2))
     with pytest.raises(SimulationError):
         held.labels(places, 1, nothing)
     assert np.isfinite(held.labels(places[:1], 1, nothing)[0].forces).all(), "the others can still be measured"

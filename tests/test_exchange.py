@@ -6,7 +6,7 @@ import numpy as np
 import openmm
 import pytest
 
-from studio.coarse.copies import apart, reach_of, side_by_side
+from studio.coarse.copies import Copies
 from studio.coarse.exchange import LANES, MOST_ATOMS, Bath, Exchange, ladder, still
 from studio.coarse.mapping import map_protein
 from studio.errors import SimulationError
@@ -52,9 +52,15 @@ def turning():
         row.addForce(force)
     chain = Structure.from_smiles("OO").take(np.array([2, 0, 1, 3]))
     exchange = Exchange(row, chain, Bath(300.0, 5.0, 4.0, 7))
-    told = [(*exchange.beat(), exchange.kinetic) for _ in range(900)][60:]
+    told = [(*exchange.beat(), kinetic_of(exchange)) for _ in range(900)][60:]
     positions, rungs, kinetic = (np.stack(each) for each in zip(*told, strict=True))
     return exchange, positions, rungs, kinetic
+
+
+def kinetic_of(exchange):
+    """Kinetic energy of each copy of the four atoms, kJ/mol."""
+    velocities = np.asarray(exchange._context.getState(velocities=True).getVelocities(asNumpy=True)._value)
+    return 0.5 * 12.0 * (velocities.reshape(-1, 12) ** 2).sum(axis=1)
 
 
 def torsions(positions):
@@ -103,10 +109,11 @@ def test_copies_stay_apart_and_feel_what_one_alone_feels(atoms, molecule):
     for _ in range(6):
         exchange.beat()
     exchange.move(125)
-    positions, reach = exchange.positions, reach_of(atoms)
+    positions = exchange.positions
+    copies = Copies.of(atoms, len(positions))
     alone, together = (
         openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
-        for system in (still(molecule), side_by_side(still(molecule), len(positions), reach))
+        for system in (still(molecule), copies.side_by_side(still(molecule)))
     )
     together.setPositions(positions.reshape(-1, 3))
     felt = np.array(together.getState(forces=True).getForces(asNumpy=True)._value).reshape(positions.shape)
@@ -115,8 +122,8 @@ def test_copies_stay_apart_and_feel_what_one_alone_feels(atoms, molecule):
         assert forces == pytest.approx(np.array(alone.getState(forces=True).getForces(asNumpy=True)._value), abs=1e-2)
     for copy in range(1, len(positions)):
         gaps = np.linalg.norm(positions[copy][:, None, None] - positions[None, :copy], axis=-1)
-        assert gaps.min() > reach
-    middles = apart(positions, reach).reshape(positions.shape).mean(axis=1)
+        assert gaps.min() > copies.reach
+    middles = copies.apart(positions).reshape(positions.shape).mean(axis=1)
     assert np.abs(positions.mean(axis=1) - middles).max() < 0.5  # nobody drifts away from its place
     bonds = np.linalg.norm(positions[:, atoms.bonds[:, 0]] - positions[:, atoms.bonds[:, 1]], axis=-1)
     assert bonds.max() < 0.17

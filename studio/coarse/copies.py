@@ -6,6 +6,7 @@ as they are, cannot reach. Knows OpenMM Systems; must not know what moves in the
 """
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -75,28 +76,60 @@ def reach_of(structure: Structure) -> float:
     return float(shortest_path(graph, directed=False).max())
 
 
-def side_by_side(one: "openmm.System", count: int, reach: float) -> "openmm.System":
-    """Copies of a System, one after the other in the order of atoms; the System itself where there is one.
-
-    Without a reaction field (dielectric constant 1), forces within the cutoff are those without one.
+@dataclass(frozen=True)
+class Copies:
+    """How many copies, and how far apart.
 
     Args:
-        one: Of which `can_be_copied` says so.
-        count: How many.
+        count: How many; one is the molecule itself, wherever it is.
         reach: Of its atoms, nm.
     """
-    import openmm
 
-    if count == 1:
-        return one
-    root = ElementTree.fromstring(openmm.XmlSerializer.serialize(one))
-    atoms = one.getNumParticles()
-    for container in (*root.findall("./Particles"), *root.findall("./Constraints"), *root.findall("./Forces/Force/*")):
-        _repeat(container, count, atoms)
-    for force in root.findall("./Forces/Force"):
-        if force.get("type") in PAIRED:
-            force.attrib.update({"method": CUTOFF, "cutoff": repr(reach)} | ({"rfDielectric": "1"} if force.get("type") == "NonbondedForce" else {}))
-    return openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
+    count: int = 1
+    reach: float = 0.0
+
+    @classmethod
+    def of(cls, structure: Structure, count: int) -> "Copies":
+        """Of a molecule.
+
+        Args:
+            structure: It; of which `can_be_copied` says so, where there is more than one.
+            count: How many.
+        """
+        return cls(count, reach_of(structure) if count > 1 else 0.0)
+
+    def side_by_side(self, one: "openmm.System") -> "openmm.System":
+        """Copies of a System, one after the other in the order of atoms; the System itself where there is one.
+
+        Without a reaction field (dielectric constant 1), forces within the cutoff are those without one.
+
+        Args:
+            one: Of the molecule alone.
+        """
+        import openmm
+
+        if self.count == 1:
+            return one
+        root = ElementTree.fromstring(openmm.XmlSerializer.serialize(one))
+        atoms = one.getNumParticles()
+        for container in (*root.findall("./Particles"), *root.findall("./Constraints"), *root.findall("./Forces/Force/*")):
+            _repeat(container, self.count, atoms)
+        for force in root.findall("./Forces/Force"):
+            if force.get("type") in PAIRED:
+                force.attrib.update({"method": CUTOFF, "cutoff": repr(self.reach)} | ({"rfDielectric": "1"} if force.get("type") == "NonbondedForce" else {}))
+        return openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
+
+    def apart(self, positions: Floats) -> Floats:
+        """Copies laid out on a grid, each with its middle on a point of it, (k n, 3), nm; one stays where it is.
+
+        Args:
+            positions: Of each copy, (k, n, 3), nm.
+        """
+        if self.count == 1:
+            return np.asarray(positions[0])
+        side = int(np.ceil(len(positions) ** (1 / 3)))
+        grid = np.stack(np.unravel_index(np.arange(len(positions)), (side, side, side)), axis=1) * (2.0 * self.reach + MARGIN)
+        return np.asarray((positions - positions.mean(axis=1, keepdims=True) + grid[:, None]).reshape(-1, 3))
 
 
 def _repeat(container: ElementTree.Element, count: int, atoms: int) -> None:
@@ -108,15 +141,3 @@ def _repeat(container: ElementTree.Element, count: int, atoms: int) -> None:
         for row in rows:
             shifted = {name: str(int(value) + copy * atoms) if INDEX.fullmatch(name) else value for name, value in row.attrib.items()}
             container.append(ElementTree.Element(row.tag, shifted))
-
-
-def apart(positions: Floats, reach: float) -> Floats:
-    """Copies laid out on a grid, each with its middle on a point of it, (k n, 3), nm.
-
-    Args:
-        positions: Of each copy, (k, n, 3), nm.
-        reach: Of their atoms, nm.
-    """
-    side = int(np.ceil(len(positions) ** (1 / 3)))
-    grid = np.stack(np.unravel_index(np.arange(len(positions)), (side, side, side)), axis=1) * (2.0 * reach + MARGIN)
-    return np.asarray((positions - positions.mean(axis=1, keepdims=True) + grid[:, None]).reshape(-1, 3))

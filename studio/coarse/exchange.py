@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from studio.coarse.copies import apart, can_be_copied, reach_of, side_by_side
+from studio.coarse.copies import Copies, can_be_copied
 from studio.coarse.langevin import Langevin, drifting
 from studio.errors import SimulationError
 from studio.structure import Floats, Integers, Structure
@@ -98,13 +98,13 @@ class Exchange:
         import openmm
 
         molecule = still(one)
-        self._bath, self._reach, self._beats = bath, reach_of(structure), 0
+        self._bath, self._copies, self._beats = bath, Copies.of(structure, sum(LANES)), 0
         self._random = np.random.default_rng(bath.seed)
         self.temperatures = ladder(bath.temperature, len(structure))
         self.rungs: Integers = np.repeat(np.arange(len(LANES)), LANES)
         self.tried, self.made = np.zeros((2, len(LANES) - 1), dtype=np.int64)
         self._masses = np.array([molecule.getParticleMass(atom)._value for atom in range(len(structure))])
-        beside = side_by_side(molecule, sum(LANES), self._reach)
+        beside = self._copies.side_by_side(molecule)
         self._langevin = Langevin(beside, bath.timestep, bath.friction, int(self._random.integers(1, 2**31 - 1)))
         cpu = (openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
         self._context = openmm.Context(beside, self._langevin.integrator, *cpu)
@@ -122,7 +122,7 @@ class Exchange:
             rungs: Of each copy, (k,).
         """
         self.rungs = np.array(rungs)
-        self._context.setPositions(apart(positions, self._reach))
+        self._context.setPositions(self._copies.apart(positions))
         self._context.applyConstraints(TOLERANCE)
         spread = np.sqrt(BOLTZMANN * self.temperatures[self.rungs, None] / self._masses)[..., None]
         self._context.setVelocities((spread * self._random.standard_normal((*spread.shape[:2], 3))).reshape(-1, 3))
@@ -133,11 +133,6 @@ class Exchange:
     def positions(self) -> Floats:
         """Of all copies, (k, n, 3), nm."""
         return self._state()[0]
-
-    @property
-    def kinetic(self) -> Floats:
-        """Kinetic energy of each copy, (k,), kJ/mol."""
-        return np.asarray(0.5 * (self._masses[:, None] * self._state()[1] ** 2).sum(axis=(1, 2)))
 
     def energies(self, positions: Floats) -> Floats:
         """Potential energy of each copy, (k,), kJ/mol.
@@ -165,7 +160,7 @@ class Exchange:
         had = self.rungs
         self.rungs = self._traded(self.energies(positions))
         velocities *= np.sqrt(self.temperatures[self.rungs] / self.temperatures[had])[:, None, None]
-        self._context.setPositions(apart(positions, self._reach))
+        self._context.setPositions(self._copies.apart(positions))
         self._context.setVelocities(velocities.reshape(-1, 3))
         self._heat()
         return positions, had

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from studio.coarse.copies import apart, reach_of, side_by_side
+from studio.coarse.copies import Copies
 from studio.coarse.labels import Label
 from studio.coarse.langevin import Langevin, drifting
 from studio.coarse.mapping import Mapping
@@ -27,6 +27,7 @@ BLOCKS = 8
 """Of each average, for its standard error."""
 PIECE = 10
 """Steps between two questions whether to go on: less than 0.2 s, with a network too."""
+ONE = Copies()
 SMALL = 3000
 """Atoms up to which one CPU thread is taken; alanine dipeptide: CPU with one thread 0.25 ms a step, Reference 1.7."""
 
@@ -208,27 +209,15 @@ class Held:
         bead_map: C, (b, n).
         sampling: How.
         number: Of the work: each has random numbers of its own.
-        molecule: Where labels are measured on several copies at once: its atoms and bonds.
-        copies: How many, see `copies_of`.
+        copies: On which labels are measured at once.
     """
 
-    def __init__(
-        self,
-        moving: "openmm.System",
-        mapping: Mapping,
-        bead_map: Floats,
-        sampling: Sampling,
-        number: int = 0,
-        *,
-        molecule: Structure | None = None,
-        copies: int = 1,
-    ) -> None:
+    def __init__(self, moving: "openmm.System", mapping: Mapping, bead_map: Floats, sampling: Sampling, number: int = 0, *, copies: Copies = ONE) -> None:
         import openmm
 
-        self._mapping, self._map, self._sampling, self.copies = mapping, bead_map, sampling, copies
-        self._reach = reach_of(molecule) if molecule is not None else 0.0
-        moving = side_by_side(moving, copies, self._reach)
-        sites = np.concatenate([mapping.sites + copy * mapping.atoms for copy in range(copies)])
+        self._mapping, self._map, self._sampling, self._copies = mapping, bead_map, sampling, copies
+        moving = copies.side_by_side(moving)
+        sites = np.concatenate([mapping.sites + copy * mapping.atoms for copy in range(copies.count)])
         seed = (sampling.seed + 104729 * number) % (2**31 - 2) + 1
         self._langevin = Langevin(moving, sampling.timestep, sampling.friction, seed, held=sites, summing=True)
         self._langevin.heat(np.full(moving.getNumParticles(), sampling.temperature))
@@ -248,8 +237,7 @@ class Held:
         Raises:
             SimulationError: Numbers left physics.
         """
-        filled = atoms[np.arange(self.copies) % len(atoms)]
-        self._context.setPositions(apart(filled, self._reach) if self.copies > 1 else filled[0])
+        self._context.setPositions(self._copies.apart(atoms[np.arange(self._copies.count) % len(atoms)]))
         self._context.setVelocitiesToTemperature(self._sampling.temperature, seed % (2**31 - 2) + 1)
         advance(self._context, self._sampling.steps(self._sampling.settle_ps), ask)
         means = np.array([self._map @ self._mean(steps, ask) for steps in shares(self._sampling.steps(self._sampling.average_ps), BLOCKS)])
@@ -266,4 +254,4 @@ class Held:
         """Forces on all atoms, averaged over so many steps, (k, n, 3)."""
         self._langevin.forget()
         advance(self._context, steps, ask)
-        return (self._langevin.total / steps).reshape(self.copies, self._mapping.atoms, 3)
+        return (self._langevin.total / steps).reshape(self._copies.count, self._mapping.atoms, 3)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studio.coarse.chain import torsions
-from studio.coarse.copies import copies_of
+from studio.coarse.copies import Copies, copies_of
 from studio.coarse.drive import Drive
 from studio.coarse.force_map import force_map
 from studio.coarse.held import Held, Reference, Sampling, advance, built, platform_of, shares
@@ -262,7 +262,7 @@ def _measured(share: _Round, ask: Ask) -> Iterator[tuple[int, Label | None]]:
     """Label after label, by one Context; none for a configuration that leaves physics."""
     ground, moving = share.ground, share.ground.moving()
     copies = min(copies_of(moving, ground.structure), len(share.indices))
-    held = Held(moving, ground.mapping, share.bead_map, ground.sampling, share.indices[0], molecule=ground.structure if copies > 1 else None, copies=copies)
+    held = Held(moving, ground.mapping, share.bead_map, ground.sampling, share.indices[0], copies=Copies.of(ground.structure, copies))
     for begin in range(0, len(share.indices), copies):
         indices, atoms = share.indices[begin : begin + copies], share.atoms[begin : begin + copies]
         seed = ground.sampling.seed + indices[0]
