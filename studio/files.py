@@ -1,20 +1,24 @@
-"""Files: writing so that nothing is lost, and what to say when the system refuses.
+"""Files: writing so that nothing is lost, and what to say when the system refuses, or something else is found.
 
 Knows paths and bytes only.
 """
 
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from zipfile import BadZipFile
 
 from platformdirs import user_cache_dir, user_data_dir
 
-from studio.errors import StorageError
+from studio.errors import StorageError, StudioError
 
 CACHE_VARIABLE = "POTENTIAL_STUDIO_CACHE"
 DATA_VARIABLE = "POTENTIAL_STUDIO_DATA"
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error)
+"""What comes of a file of arrays that is torn, or holds something else."""
 
 
 def cache_folder() -> Path:
@@ -44,6 +48,31 @@ def storage(folder: Path) -> Iterator[None]:
         raise StorageError(
             f"Cannot write to {folder}: {problem.strerror or problem}. Free some space or choose another folder; what was written before is kept."
         ) from problem
+
+
+@contextmanager
+def reading(path: Path, expected: str, otherwise: str) -> Iterator[None]:
+    """Turn the system's complaints about a file, and those about what is in it, into a sentence.
+
+    Args:
+        path: The file.
+        expected: What should be in it.
+        otherwise: What to do where it is not: a sentence.
+
+    Raises:
+        StorageError: It is missing, cannot be read, is torn, or holds something else.
+    """
+    try:
+        yield
+    except StudioError:
+        raise  # says better what is wrong
+    except FileNotFoundError as problem:
+        raise StorageError(f"Cannot read {path}: expected {expected}, but there is no such file. {otherwise}") from problem
+    except OSError as problem:
+        came = "it is a folder" if path.is_dir() else problem.strerror or problem
+        raise StorageError(f"Cannot read {path}: expected {expected}, but {came}. {otherwise}") from problem
+    except DAMAGED as problem:
+        raise StorageError(f"Cannot read {path}: expected {expected}, but it is damaged, or something else: {problem}. {otherwise}") from problem
 
 
 def write_whole(path: str | Path, content: bytes) -> None:

@@ -9,12 +9,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.files import write_whole
+from studio.files import DAMAGED, write_whole
 
 
 class Part(NamedTuple):
@@ -63,5 +62,5 @@ def kept(path: Path | None, key: str) -> Part | None:
             arrays = {name: file[name] for name in file.files}
         told = json.loads(str(arrays.pop("told")))
         return Part(arrays, told["words"]) if told["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+    except (OSError, *DAMAGED):
         return None

@@ -13,13 +13,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.errors import StorageError, StudioError
-from studio.files import storage, write_whole
+from studio.files import DAMAGED, storage, write_whole
 
 PROVENANCE, ARRAYS = "provenance.json", "arrays.npz"
 """The files of a result in its folder."""
@@ -122,7 +121,7 @@ class Result:
                 arrays = {name: file[name] for name in file.files}
             failure = Failure(**(data["failure"] | {"atoms": tuple(data["failure"]["atoms"])})) if data["failure"] else None
             return cls(data["recipe"], data["values"], arrays, data["provenance"], tuple(data["notes"]), failure)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as problem:
+        except (OSError, *DAMAGED) as problem:
             raise StorageError(f"There is no whole result in {folder}. Run its recipe again.") from problem
 
 

@@ -260,7 +260,7 @@ def test_replicas_go_on_from_a_checkpoint(model: LearnedModel, sampled: np.ndarr
     with pytest.raises(StorageError, match="another model"):
         BeadReplicas(teacher, sampled[:8], dipeptide()[1]).load(tmp_path / "replicas.npz")
     (tmp_path / "torn.npz").write_bytes((tmp_path / "replicas.npz").read_bytes()[:200])
-    with pytest.raises(StorageError, match="no checkpoint of replicas"):
+    with pytest.raises(StorageError, match="expected a checkpoint of replicas, but it is damaged"):
         again.load(tmp_path / "torn.npz")
 
 

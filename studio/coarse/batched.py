@@ -13,7 +13,6 @@ import io
 import math
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from studio.coarse.coordinates import Coordinates, copies_last
 from studio.errors import SettingsError, SimulationError, StorageError, StructureError
-from studio.files import write_whole
+from studio.files import reading, write_whole
 from studio.structure import Flags, Floats
 from studio.units import BOLTZMANN
 
@@ -104,7 +103,7 @@ class BeadReplicas:
         self._width = (BOLTZMANN * temperature / self._mass).sqrt()
         self._moving = torch.arange(len(positions))
         self._all = torch.tensor(positions, dtype=torch.float32).clone()
-        self._x = copies_last(self._all)
+        self._x = copies_last(self._all).clone()  # of one replica it is the same memory
         self._v = self._width * torch.randn(self._x.shape, generator=self._random)
         rows = {tuple(pair): row for row, pair in enumerate(model.coordinates.pairs.tolist())}
         self._bonds = torch.tensor([rows[min(pair), max(pair)] for pair in model.bonds], dtype=torch.long)
@@ -225,18 +224,12 @@ class BeadReplicas:
             path: The file.
 
         Raises:
-            StorageError: It is damaged, or of another model or number of replicas.
+            StorageError: It is missing or damaged, or of another model or number of replicas.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise StorageError(f"{path} cannot be read: {problem.strerror}. Expected a checkpoint that `BeadReplicas.save` wrote.") from problem
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        wanted = reading(path, "a checkpoint of replicas", "Start them anew.")
+        with wanted, np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
             same = str(arrays["model"]) == self.model.key and arrays["positions"].shape == self._all.shape
-        except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile) as problem:
-            raise StorageError(f"{path} is no checkpoint of replicas: {problem} Start them anew.") from problem
         if not same:
             raise StorageError(f"The checkpoint {path} is of another model, or of another number of replicas. Start them anew.")
         self._all, self._moving = torch.tensor(arrays["positions"]), torch.tensor(arrays["moving"])

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from studio.errors import StorageError, StructureError
-from studio.files import write_whole
+from studio.errors import StructureError
+from studio.files import reading, write_whole
 from studio.structure import Flags, Floats, Integers
 
 ARRAYS = ("positions", "forces", "errors")
@@ -121,14 +120,9 @@ class Labels:
 
         Raises:
             StorageError: It cannot be read, or holds something else.
+            StructureError: Its arrays do not belong together.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise StorageError(f"{path} cannot be read: {problem.strerror}. Expected a file that `Labels.save` wrote.") from problem
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                positions, forces, errors = (file[name].astype(np.float64) for name in ARRAYS)
-                return cls(positions, forces, errors, float(file["temperature"]))
-        except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile) as problem:
-            raise StorageError(f"{path} holds no labels: {problem} Expected a file that `Labels.save` wrote.") from problem
+        wanted = reading(path, "labels that were saved here", "Measure them again, or choose another file.")
+        with wanted, np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            positions, forces, errors = (file[name].astype(np.float64) for name in ARRAYS)
+            return cls(positions, forces, errors, float(file["temperature"]))

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from studio.coarse.coordinates import Coordinates, Seen, copies_first, copies_la
 from studio.coarse.network import NETWORKS, Layout, Network, Weights
 from studio.coarse.prior import Prior
 from studio.errors import WeightsError
-from studio.files import storage, write_whole
+from studio.files import DAMAGED, storage, write_whole
 
 LARGEST = 64 * 2**20
 """Bytes of weights that are read at most."""
@@ -243,7 +242,7 @@ def read_arrays(content: bytes, where: str) -> dict[str, NDArray[np.float64]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError, BadZipFile, KeyError, TypeError) as problem:
+    except (OSError, *DAMAGED) as problem:
         raise WeightsError(f"The weights {where} are no plain arrays: {problem} Do not use them.") from problem
 
 

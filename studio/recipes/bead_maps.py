@@ -7,14 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.coarse.gates import FEWEST, Verdict
 from studio.coarse.shape import Turn, turned, turns
-from studio.files import write_whole
+from studio.files import DAMAGED, write_whole
 from studio.report import Bars, Curve, Curves, Group, Heat, Line, Table
 from studio.structure import Floats, Structure
 from studio.surface import BINS, PHI_PSI, basins, fes_difference, free_energies, js_floor
@@ -132,7 +131,7 @@ def of_atoms(folder: Path, beads: Structure, temperature: float) -> Arrays:
     try:
         with np.load(folder / REFERENCE, allow_pickle=False) as file:
             frames = file["positions"].astype(np.float64)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except (OSError, *DAMAGED):
         return {}
     if frames.shape[1:] != (len(beads), 3):
         return {}

@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 
 from studio.errors import StoppedError, StudioError
-from studio.files import storage, write_whole
+from studio.files import reading, storage, write_whole
 from studio.frame import Frame
 from studio.inputs import FOLDER, localised, with_relative_paths
 from studio.progress import Progress
@@ -364,7 +364,7 @@ def _files_of(tasks: Sequence[Task]) -> Files:
     paths = {path for task in tasks for path in with_relative_paths(_data(task.recipe))[0]}
     files = {}
     for path in paths:
-        with storage(path.parent):
+        with reading(path, "a file that the series was made from", "Put it back, or make the series anew."):
             files[f"{FOLDER}/{path.name}"] = path.read_bytes()
     return files
 
