@@ -25,9 +25,10 @@ from studio.coarse.mapping import map_protein
 from studio.coarse.network import NETWORKS
 from studio.coarse.prior import Prior
 from studio.coarse.training import Epoch, Training, calibrated, fit
-from studio.errors import PluginError, SettingsError, SimulationError, StorageError, StructureError, UnsupportedError, WeightsError
+from studio.errors import PluginError, SettingsError, SimulationError, StoppedError, StorageError, StructureError, UnsupportedError, WeightsError
 from studio.hybrid.view import View
 from studio.levels import LearnedLevel
+from studio.recipes import let_go
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
@@ -262,6 +263,34 @@ def test_replicas_go_on_from_a_checkpoint(model: LearnedModel, sampled: np.ndarr
     (tmp_path / "torn.npz").write_bytes((tmp_path / "replicas.npz").read_bytes()[:200])
     with pytest.raises(StorageError, match="expected a checkpoint of replicas, but it is damaged"):
         again.load(tmp_path / "torn.npz")
+
+
+@pytest.mark.parametrize(("end", "often"), [(StoppedError, 1e9), (KeyboardInterrupt, 0.0)])
+def test_replicas_that_were_broken_off_give_the_frames_of_those_that_were_not(
+    model: LearnedModel, sampled: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: type[BaseException], often: float
+) -> None:
+    """Stopped, or killed after a checkpoint; before frames are counted, and after."""
+    monkeypatch.setattr(let_go, "OFTEN", often)
+    trial, seen = let_go.Trial(replicas=8, steps=400, interval=20), []
+
+    def gone(key: str, last: float) -> np.ndarray:
+        def look(fraction: float, _now: np.ndarray, _frames: np.ndarray) -> None:
+            seen.append(fraction)
+            if fraction == last:
+                raise end("Enough.")
+
+        return let_go.let_go(model, sampled[:8], trial, look, temperature=300.0, seed=3, halt=let_go.Halt(tmp_path / "halted.npz", key))[0]
+
+    whole = gone("alone", 0.0)
+    assert whole.shape == (80, 5, 3)
+    seen.clear()
+    for last in (0.25, 0.7):
+        with pytest.raises(end):
+            gone("broken off", last)
+    assert np.array_equal(gone("broken off", 0.0), whole)
+    assert seen == [step / 20 for step in range(1, 21)], "no step is done twice"
+    with pytest.raises(end):
+        gone("something else", 0.05)
 
 
 def test_a_replica_that_leaves_physics_is_set_aside_and_the_others_go_on(teacher: Teacher, sampled: np.ndarray) -> None:

@@ -11,11 +11,13 @@ aside where it was last sane, and counted. Time is CG time. Knows models by thei
 
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from studio.coarse.coordinates import Coordinates, copies_last
@@ -31,6 +33,7 @@ STRETCH = 0.5
 HOT = 12.0
 """Times the target that no kinetic temperature of a replica reaches by chance: 10^-12 for five beads."""
 FS_PER_PS = 1000.0
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class Moved(Protocol):
@@ -201,8 +204,32 @@ class BeadReplicas:
             )
         self._x.sub_(self._x.mean(0, keepdim=True))
 
+    def state(self) -> Arrays:
+        """All that is needed to go on from here."""
+        return {
+            "model": np.array(self.model.key), "positions": self.positions.astype(np.float32), "moving": self._moving.numpy(),
+            "velocities": self._v.clone().numpy(), "x": self._x.clone().numpy(), "step": np.array(self.step), "random": self._random.get_state().numpy(),
+        }  # fmt: skip
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to a `state`, of the same model and as many replicas.
+
+        Args:
+            state: It.
+
+        Raises:
+            StorageError: It is of another model or number of replicas.
+            KeyError: It is none.
+        """
+        model, places, moving, v, x, step, random = (state[name] for name in ("model", "positions", "moving", "velocities", "x", "step", "random"))
+        if str(model) != self.model.key or places.shape != self._all.shape:
+            raise StorageError("These replicas are of another model, or another number of them was kept. Start them anew.")
+        self._all, self._moving, self._v, self._x = (torch.tensor(array) for array in (places, moving, v, x))
+        self.step = int(step)
+        self._random.set_state(torch.tensor(random))
+
     def save(self, path: Path) -> None:
-        """Write all that is needed to go on from here, whole or not at all.
+        """Write the state, whole or not at all.
 
         Args:
             path: An npz file.
@@ -211,14 +238,11 @@ class BeadReplicas:
             StorageError: No space or no permission.
         """
         content = io.BytesIO()
-        np.savez(
-            content, allow_pickle=False, model=np.array(self.model.key), positions=self.positions.astype(np.float32), moving=self._moving.numpy(),
-            velocities=self._v.numpy(), x=self._x.numpy(), step=np.array(self.step), random=self._random.get_state().numpy(),
-        )  # fmt: skip
+        np.savez(content, allow_pickle=False, **dict(self.state()))
         write_whole(path, content.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go back to what `save` wrote, of the same model and as many replicas.
+        """Go back to what `save` wrote.
 
         Args:
             path: The file.
@@ -228,13 +252,7 @@ class BeadReplicas:
         """
         wanted = reading(path, "a checkpoint of replicas", "Start them anew.")
         with wanted, np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-            same = str(arrays["model"]) == self.model.key and arrays["positions"].shape == self._all.shape
-        if not same:
-            raise StorageError(f"The checkpoint {path} is of another model, or of another number of replicas. Start them anew.")
-        self._all, self._moving = torch.tensor(arrays["positions"]), torch.tensor(arrays["moving"])
-        self._x, self._v, self.step = torch.tensor(arrays["x"]), torch.tensor(arrays["velocities"]), int(arrays["step"])
-        self._random.set_state(torch.tensor(arrays["random"]))
+            self.restore({name: file[name] for name in file.files})
 
 
 def _sides(model: Moved) -> list[tuple[tuple[int, int], Tensor]]:

@@ -29,7 +29,7 @@ from studio.recipes.acquisition import Ground, drawn, evenly, pulled
 from studio.recipes.bead_maps import curves_of, keep_reference, known_to, maps_of, numbers_of
 from studio.recipes.lasting import keep_structure
 from studio.recipes.learning_plan import Plan, Told
-from studio.recipes.let_go import Trial, let_go, without_network
+from studio.recipes.let_go import Halt, Trial, let_go, without_network
 from studio.recipes.unbiased import Unbiased
 from studio.recipes.work import Watch
 from studio.result import Result, versions
@@ -167,7 +167,7 @@ class Course:
 
     def _gone(self, model: "LearnedModel", trial: Trial, what: str, tell: Progress, *, shown: bool = True) -> tuple[Floats, int]:
         """Frames of the replicas, copy after copy, and how many were set aside; seen on the way where they are those of the model."""
-        path = self.folder / f"{what}.npz" if self.folder else None
+        path, halted = (self.folder / f"{what}.npz", self.folder / f"{what}-halted.npz") if self.folder else (None, None)
         key = key_of(model.key, trial.model_dump_json(), str(self.plan.sampling.seed))
         known = kept(path, key)
         if known is not None:
@@ -183,8 +183,12 @@ class Course:
             tell(fraction, f"{trial.replicas} replicas of the model, {fraction:.0%} of {trial.steps:,} steps")
 
         start = self._starts(trial.replicas)
-        frames, aside = let_go(model, start, trial, on_look, temperature=self.plan.sampling.temperature, seed=self.plan.sampling.seed)
+        sampling = self.plan.sampling
+        frames, aside = let_go(model, start, trial, on_look, temperature=sampling.temperature, seed=sampling.seed, halt=Halt(halted, key))
         keep(path, key, Part({"frames": frames.astype(np.float32)}, {"set_aside": aside}))
+        if halted is not None:
+            with storage(halted.parent):
+                halted.unlink(missing_ok=True)
         return frames, aside
 
     def _starts(self, count: int) -> Floats:
