@@ -19,9 +19,11 @@ from studio.hybrid.view import View
 from studio.io import store
 from studio.parts import kept
 from studio.questions import offer_of
+from studio.recipes import learning
 from studio.recipes.acquisition import Ground, drawn, evenly, pulled
 from studio.recipes.bead_replicas import BeadReplicaRun
 from studio.recipes.learn_beads import LearnBeads
+from studio.recipes.unbiased import Unbiased
 from studio.recorder import STRUCTURE
 from studio.replay import Replay
 from studio.report import Bars, Curves, Heat, Table
@@ -40,6 +42,16 @@ def own_shelf(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path_factory.mktemp("data")))
 
 
+class Late(Unbiased):
+    """Its pieces come when somebody waits for them, on the quickest machine, too."""
+
+    seen = ()
+
+    def look(self):
+        if any(words.startswith("All atoms for comparison") for _, words in self.seen):
+            super().look()
+
+
 def measured(words):
     """Labels that this sentence tells of; they come some at a time."""
     return int(words.split()[2]) if words.startswith("Mean force") else 0
@@ -47,7 +59,7 @@ def measured(words):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """A whole course that was stopped on the way, and what was seen."""
+    """A whole course that was stopped on the way, twice, and what was seen."""
     folder, seen = tmp_path_factory.mktemp("learned"), []
 
     def tell(fraction, sentence):
@@ -57,11 +69,16 @@ def learned(tmp_path_factory):
         patch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path_factory.mktemp("shelf")))
         patch.setattr(so_far, "SECONDS", 0.0)
         patch.setattr(so_far, "SHARE", 1e9)
+        patch.setattr(learning, "Unbiased", Late)
+        patch.setattr(Late, "seen", seen)
         stopped = TINY.run(on_frame=lambda _frame: not any(measured(words) >= 15 for _, words in seen), progress=tell, folder=folder)
         partly, told = so_far.found(folder, TINY.to_json()), len(seen)
+        waiting = TINY.run(on_frame=lambda _frame: not seen[-1][1].startswith("All atoms for comparison"), progress=tell, folder=folder)
+        waited = len(seen)
         result = TINY.run(on_frame=lambda _frame: True, progress=tell, folder=folder)
         on_shelf = list(shelf.own_folder().glob("*"))
-    return {"folder": folder, "stopped": stopped, "partly": partly, "first": seen[:told], "then": seen[told:], "result": result, "shelf": on_shelf}
+    then, last = seen[told:waited], seen[waited:]
+    return {"folder": folder, "stopped": [stopped, waiting], "partly": partly, "then": then, "last": last, "result": result, "shelf": on_shelf}
 
 
 def test_tiny_models_fail_in_a_sentence_and_stay_off_the_shelf(learned):
@@ -86,13 +103,26 @@ def test_what_knows_nothing_fails_the_same_gates(learned):
 
 
 def test_a_stopped_course_goes_on_behind_what_is_finished(learned):
-    assert learned["stopped"].failure.kind == "StoppedError"
-    assert "is kept" in learned["stopped"].failure.message
+    assert [stopped.failure.kind for stopped in learned["stopped"]] == ["StoppedError"] * 2
+    assert all("is kept" in stopped.failure.message for stopped in learned["stopped"])
     assert [words for _, words in learned["then"] if words.startswith("Configuration")] == []
     assert next(measured(words) for _, words in learned["then"] if measured(words)) >= 15
     fractions = [fraction for fraction, _ in learned["then"]]
     assert max(fractions) <= 1.0
     assert all(later >= earlier - 0.05 for earlier, later in itertools.pairwise(fractions))  # it does not jump back
+
+
+def test_controls_do_not_wait_for_the_comparison_and_are_kept(learned):
+    """Nor do people wait for nothing: the sentence says what moves meanwhile, until it does not."""
+    told = [words for _, words in learned["then"]]
+    controls = [words for words in told if words.startswith("Negative control: ")]
+    assert told.index("All atoms for comparison: 0.00 of 0.05 ns") == len(told) - 1
+    for title in ("prior only", "shuffled labels"):
+        assert f"Negative control: {title}; all atoms meanwhile: 0.00 of 0.05 ns" in controls
+    last = [words for _, words in learned["last"]]
+    assert [words for words in last if "meanwhile" in words or "replicas of the model" in words] == []
+    assert last[-2:] == ["Negative control is judged: prior only", "Negative control is judged: shuffled labels"]
+    assert not list(learned["folder"].glob("*-halted.npz"))
 
 
 def test_what_is_known_on_the_way_is_seen(learned):

@@ -20,7 +20,7 @@ from studio.coarse.labels import Label, Labels
 from studio.coarse.mapping import atomic_masses
 from studio.coarse.mean_force import configurations, mean_forces, optimised_map
 from studio.coarse.training import Epoch
-from studio.errors import StoppedError, StudioError
+from studio.errors import SimulationError, StoppedError, StudioError
 from studio.files import storage
 from studio.frame import Frame
 from studio.parts import Part, keep, kept, key_of
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MODEL, LABELS = "model", "labels.npz"
 PAUSE = 0.1
 """Between two looks at what somebody else does, s."""
-SHARES = {"configurations": 0.2, "labels": 0.45, "learning": 0.1, "comparison": 0.15, "controls": 0.1}
+SHARES = {"configurations": 0.2, "labels": 0.45, "learning": 0.1, "controls": 0.1, "comparison": 0.15}
 """Of the whole work, guessed."""
 CONTROL = {"replicas": 128, "epochs": 100}
 """Negative controls are smaller: they have to fail, and by far."""
@@ -89,8 +89,8 @@ class Course:
                 if len(wanted):
                     labels = labels.joined(self._labels(wanted, bead_map, number))
                     model = self._model(labels, cold, number)
-            self._compare()
-            self._control(labels, cold, model)
+            controls = self._controls(labels, cold, model)
+            self._compare(controls)
             self._deliver(model, labels)
         finally:
             self.unbiased.close()
@@ -212,39 +212,44 @@ class Course:
             keep(path, key, known)
         return np.asarray(known.arrays["atoms"])
 
-    def _compare(self) -> None:
-        """Wait for the trajectory of all atoms, and judge."""
-        begin = SHARES["configurations"] + SHARES["labels"] + SHARES["learning"]
-        tell = self._part(begin, begin + SHARES["comparison"])
+    def _compare(self, controls: list[tuple[str, Floats]]) -> None:
+        """Wait for the trajectory of all atoms, and judge the model and what knows nothing."""
+        tell = self._part(1.0 - SHARES["comparison"], 1.0)
         while self.unbiased.fraction < 1.0:
             self.unbiased.begin()
-            tell(self.unbiased.fraction, f"All atoms for comparison: {self.unbiased.nanoseconds:.2f} of {self.plan.reference_ns:g} ns")
+            tell(self.unbiased.fraction, f"All atoms for comparison: {self._compared}")
             sleep(PAUSE)
         self.told.verdict = self._judged(self.told.frames)
         if self.told.verdict is None:
             raise StudioError(f"The trajectory of all atoms has {len(self.unbiased.frames)} frames; at least {FEWEST} are needed. Ask for a longer comparison.")
+        for title, frames in controls:
+            tell(1.0, f"Negative control is judged: {title}")
+            self.told.controls.append((title, judge(frames, self.unbiased.frames, self.beads, self.plan.sampling.temperature)))
 
-    def _control(self, labels: Labels, cold: Floats, model: "LearnedModel") -> None:
-        """Models that know nothing have to fail the same gates."""
+    def _controls(self, labels: Labels, cold: Floats, model: "LearnedModel") -> list[tuple[str, Floats]]:
+        """Frames of models that know nothing, while all atoms still move: they have to fail the same gates."""
+        trial = self.plan.trial.model_copy(update={"replicas": min(CONTROL["replicas"], self.plan.trial.replicas)})
+        begin, half, found = 1.0 - SHARES["comparison"] - SHARES["controls"], 0.5 * SHARES["controls"], []
+        self._ask(begin, "Negative control: forces dealt to other configurations")
+        controls = {"prior only": without_network(model), "shuffled labels": self._shuffled(labels, cold, model)}
+        for number, (title, control) in enumerate(controls.items()):
+            said = self._beside(self._part(begin + half * number, begin + half * (number + 1)), f"Negative control: {title}")
+            try:
+                frames, _aside = self._gone(control, trial, f"control-{number}", said, shown=False)
+            except SimulationError as problem:
+                self.told.notes.append(f"Negative control, {title}: {problem}")
+            else:
+                found.append((title, frames))
+        return found
+
+    def _shuffled(self, labels: Labels, cold: Floats, model: "LearnedModel") -> "LearnedModel":
+        """Learned from forces that were dealt to other configurations."""
         from studio.coarse.training import fit
 
-        trial = self.plan.trial.model_copy(update={"replicas": min(CONTROL["replicas"], self.plan.trial.replicas)})
-        tell = self._part(1.0 - SHARES["controls"], 1.0)
-        tell(0.0, "Negative control: forces dealt to other configurations")
         order = np.random.default_rng(self.plan.sampling.seed).permutation(len(labels))
         dealt = replace(labels, forces=labels.forces[order], errors=labels.errors[order])
         settings = self.plan.training.model_copy(update={"members": 1, "epochs": min(CONTROL["epochs"], self.plan.training.epochs)})
-        shuffled = fit(dealt, self.beads, np.array(model.card.masses), settings, self._quiet, scheme=self.plan.scheme, cold=cold)
-        for number, (title, control) in enumerate((("prior only", without_network(model)), ("shuffled labels", shuffled))):
-            said = self._part(1.0 - SHARES["controls"] * (1.0 - 0.5 * number), 1.0 - SHARES["controls"] * (0.5 - 0.5 * number))
-            try:
-                made, _aside = self._gone(control, trial, f"control-{number}", _named(said, f"Negative control: {title}"), shown=False)
-            except StoppedError:
-                raise
-            except StudioError as problem:
-                self.told.notes.append(f"Negative control, {title}: {problem}")
-                continue
-            self.told.controls.append((title, judge(made, self.unbiased.frames, self.beads, self.plan.sampling.temperature)))
+        return fit(dealt, self.beads, np.array(model.card.masses), settings, self._quiet, scheme=self.plan.scheme, cold=cold)
 
     def _deliver(self, model: "LearnedModel", labels: Labels) -> None:
         """Write the card, and put the model on the shelf if it passed and what knows nothing did not."""
@@ -305,6 +310,11 @@ class Course:
         provenance = versions() | {"stage": told.stage, "forces": plan.by, "comparison": self.unbiased.how}
         return Result({}, values, arrays, provenance, (*self.atoms.notes, *told.notes))
 
+    @property
+    def _compared(self) -> str:
+        """How much there is of what the model is compared with, in words."""
+        return f"{self.unbiased.nanoseconds:.2f} of {self.plan.reference_ns:g} ns"
+
     def _judged(self, frames: Floats) -> Verdict | None:
         """How the model compares with what there is of the reference; none while there is too little."""
         reference = self.unbiased.frames
@@ -332,6 +342,14 @@ class Course:
     def _part(self, begin: float, end: float) -> Progress:
         return lambda fraction, sentence: self._ask(begin + (end - begin) * fraction, sentence)
 
+    def _beside(self, tell: Progress, sentence: str) -> Progress:
+        """The same in other words, and how far all atoms are that move meanwhile."""
+
+        def said(fraction: float, _sentence: str) -> None:
+            tell(fraction, sentence if self.unbiased.fraction >= 1.0 else f"{sentence}; all atoms meanwhile: {self._compared}")
+
+        return said
+
     @staticmethod
     def _timed(tell: Progress) -> Progress:
         """The same with how long this part will take."""
@@ -354,8 +372,3 @@ class Course:
         with storage(self.folder):
             (self.folder / name).mkdir(exist_ok=True)
         return self.folder / name
-
-
-def _named(tell: Progress, sentence: str) -> Progress:
-    """The same progress in other words."""
-    return lambda fraction, _sentence: tell(fraction, sentence)
