@@ -1,7 +1,7 @@
 """What the beads of a peptide feel: the labels that the shipped coarse models were learned from, made anew.
 
 python labels_of_a_peptide.py A 1500 labels    as for studio/data/beads/alanine-dipeptide, some minutes
-python labels_of_a_peptide.py AAA 1500 labels  the same of a tripeptide, half an hour
+python labels_of_a_peptide.py AAA 6000 labels  as for studio/data/beads/trialanine, an hour
 python labels_of_a_peptide.py                  eight labels of alanine dipeptide, to see how it goes
 
 Run it once more after it was stopped: what was finished is found in the folder.
@@ -21,6 +21,9 @@ from studio.recipes.acquisition import evenly
 from studio.recipes.learn_beads import LearnBeads
 from studio.system import FromExample, FromSequence, Implicit, System
 
+SETTINGS = {"A": (2.0, 2.4), "AAA": (1.5, 2.0)}
+"""Configurations sampled for each that is labelled, and how long forces are averaged, ps."""
+
 if __name__ == "__main__":  # workers import this file
     sequence, count, place = sys.argv[1:] or ("A", "8", "labels")
     folder = Path(place)
@@ -30,7 +33,8 @@ if __name__ == "__main__":  # workers import this file
     structure = system.prepare()
     mapping = map_protein(structure, "backbone")
     study = LearnBeads(system=system, labels=max(int(count), 40), workers=2 if int(count) > 100 else 1)
-    sampling = study.sampling.model_copy(update={} if int(count) >= study.labels else {"configurations": 2 * int(count), "average_ps": 0.4})
+    candidates, average = SETTINGS.get(sequence, SETTINGS["AAA"]) if int(count) >= study.labels else (2.0, 0.4)
+    sampling = study.sampling.model_copy(update={"configurations": round(candidates * int(count)), "average_ps": average})
     print(f"{structure.title}: {len(structure)} atoms, {len(mapping)} beads")
 
     atoms, forces = configurations(system, view, structure, mapping, sampling, folder=folder)

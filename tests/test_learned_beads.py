@@ -21,9 +21,10 @@ from studio.coarse.foreign import open_checkpoint
 from studio.coarse.labels import Labels
 from studio.coarse.learned import LearnedModel, layout_of
 from studio.coarse.learned_beads import Learned
-from studio.coarse.mapping import map_protein
+from studio.coarse.mapping import atomic_masses, map_protein
 from studio.coarse.network import NETWORKS
 from studio.coarse.prior import Prior
+from studio.coarse.shape import stretches
 from studio.coarse.training import Epoch, Training, calibrated, fit
 from studio.errors import PluginError, SettingsError, SimulationError, StoppedError, StorageError, StructureError, UnsupportedError, WeightsError
 from studio.hybrid.view import View
@@ -32,7 +33,7 @@ from studio.recipes import let_go
 from studio.recipes.dynamics import Dynamics
 from studio.run import Run
 from studio.structure import Structure
-from studio.system import FromSequence, FromSmiles, System
+from studio.system import FromSequence, FromSmiles, Implicit, System
 from studio.units import BOLTZMANN
 from tests.bead_teachers import DIPEPTIDE, SHIPPED_LABELS, Teacher, dipeptide, jensen_shannon, slope, surface_of
 from tests.test_run import next_frame
@@ -146,6 +147,34 @@ def test_the_forces_of_a_network_are_the_slopes_of_its_energy(kind: str, teacher
     assert model.forces(copies_last(places)).permute(2, 0, 1).numpy() == pytest.approx(forces.numpy())
     assert (model.spread(places) > 0).all()
     assert forces.sum(1).abs().max() < 1e-4 * scale, "no force moves the whole"
+
+
+def test_a_network_is_a_sum_over_stretches_of_the_chain() -> None:
+    """Three residues: forces are slopes, and without the part that sees all, what the ends do is independent of one another."""
+    three = System(source=FromSequence(sequence="AAA"), surroundings=Implicit()).prepare()
+    mapping = map_protein(three, "backbone")
+    chain, random = mapping.beads, np.random.default_rng(0)
+    seen = stretches(chain)
+    assert [(min(stretch), max(stretch), len(stretch)) for stretch in seen] == [(0, 4, 5), (3, 7, 5), (6, 10, 5), (0, 7, 8), (3, 10, 8), (0, 10, 11)]
+    places = chain.positions + 0.01 * random.normal(size=(60, 11, 3))
+    labels = Labels(places, 100.0 * random.normal(size=(60, 11, 3)), np.ones((60, 11, 3)), 300.0)
+    model = fit(labels, chain, atomic_masses(three)[mapping.sites], Training(epochs=2, members=2, hidden=16))
+    assert (model.card.network.hidden, model.card.network.stretches) == (8, seen)
+    some = torch.tensor(places[:10], dtype=torch.float32)
+    forces = model.energies_forces(some)[1]
+    assert forces.numpy() == pytest.approx(slope(model.energy, some).numpy(), abs=2e-5 * float(forces.abs().max()))
+    assert model.member_forces(some).mean(0).numpy() == pytest.approx(forces.numpy(), abs=2e-5 * float(forces.abs().max()))
+
+    def coupling(model: LearnedModel) -> float:
+        ends = torch.tensor(np.stack([places[0], places[0], places[0], places[0]]), dtype=torch.float32)
+        ends[1::2, 0, 0] += 0.02
+        ends[2:, 10, 0] += 0.02
+        one, first, last, both = model.network.energies(model.coordinates(copies_last(ends)).values).double()[0]
+        return abs(float(one + both - first - last))
+
+    deaf = {**model.weights, "w3": model.weights["w3"].clone()}
+    deaf["w3"][:, -1] = 0.0
+    assert coupling(replace(model, weights=deaf)) < 1e-5 < 1e-4 < coupling(model)
 
 
 @pytest.mark.parametrize("kind", ["internal", "graph"])
@@ -363,9 +392,9 @@ def test_weights_that_are_not_those_of_the_card_are_not_opened(model: LearnedMod
     with pytest.raises(WeightsError, match="no plain arrays"):
         LearnedModel.load(folder)
     arrays = dict(np.load(_whole(tmp_path / "copy.npz", good)))
-    np.savez(folder / "weights.npz", **{**arrays, "network_w2": arrays["network_w2"][:, :5]})
+    np.savez(folder / "weights.npz", **{**arrays, "network_w2": arrays["network_w2"][:, :, :5]})
     _sign(folder)
-    with pytest.raises(WeightsError, match=r"'w2' is \(2, 5, 32\), expected \(2, 32, 32\)"):
+    with pytest.raises(WeightsError, match=r"'w2' is \(2, 1, 5, 32\), expected \(2, 1, 32, 32\)"):
         LearnedModel.load(folder)
     np.savez(folder / "weights.npz", **{**arrays, "network_w3": arrays["network_w3"] * np.nan})
     _sign(folder)

@@ -60,6 +60,7 @@ class NetworkShape(BaseModel):
         centres: Radial functions.
         cutoff: Where messages end, nm.
         members: How many networks the mean is taken of.
+        stretches: The beads that each part of an internal network sees; one part sees all where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class NetworkShape(BaseModel):
     centres: Annotated[int, Field(ge=1, le=1024)] = 18
     cutoff: Annotated[float, Field(gt=0.0, le=100.0)] = 1.2
     members: Annotated[int, Field(ge=1, le=64)]
+    stretches: Annotated[tuple[tuple[int, ...], ...], Field(max_length=1000)] = ()
 
 
 class BeadCard(BaseModel):

@@ -212,7 +212,7 @@ def layout_of(card: BeadCard, coordinates: Coordinates) -> Layout:
     """
     shape = card.network
     pairs, triples, fours = (tuple(map(tuple, rows.tolist())) for rows in (coordinates.pairs, coordinates.triples, coordinates.fours))
-    return Layout(shape.kind, coordinates.beads, pairs, triples, fours, shape.hidden, shape.layers, shape.centres, shape.cutoff)
+    return Layout(shape.kind, coordinates.beads, pairs, triples, fours, shape.hidden, shape.layers, shape.centres, shape.cutoff, shape.stretches)
 
 
 def _arrays(path: Path, sha256: str) -> dict[str, NDArray[np.float64]]:

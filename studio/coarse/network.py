@@ -1,11 +1,13 @@
 """Networks: energies of beads from their coordinates, of all members of an ensemble at once.
 
-    E = w3 . tanh(W2 tanh(W1 (q - mean) / scale + b1) + b2)                                   internal
+    E = sum_s w3_s . tanh(W2_s tanh(W1_s (q_s - mean) / scale + b1_s) + b2_s)                 internal
     E = sum_i out(h_i) + sum_t turn(q_t),  h_i <- h_i + V tanh(sum_j h_j * W(r_ij))           graph
 
-q: coordinates (`coordinates.Seen.values`). The first sees all of them and takes its slopes by hand, which makes it quick; it
-serves to a dozen beads. The second sends messages along distances, as SchNet does (Schuett 2018, 10.1063/1.5019779), and adds
-terms of single torsions with their angles, since distances alone cannot tell a molecule from its mirror image.
+q: coordinates (`coordinates.Seen.values`). The first takes its slopes by hand, which makes it quick, and serves to a dozen beads. It
+is a sum over stretches s of the chain - each residue, each two neighbours, and the whole - each of which sees its own beads only: what
+residues do on their own, nearly all of it, is then learned in two dimensions each and not in all at once. The second sends messages
+along distances, as SchNet does (Schuett 2018, 10.1063/1.5019779), and adds terms of single torsions with their angles, since distances
+alone cannot tell a molecule from its mirror image.
 Weights are plain tensors by name with the members first. Knows tensors; must not know files, beads or settings.
 """
 
@@ -35,6 +37,7 @@ class Layout:
         layers: Rounds of messages, of the graph.
         centres: Radial functions, of the graph.
         cutoff: Where messages end, nm, of the graph.
+        stretches: The beads that each part of the internal network sees; one part sees all where there is none.
     """
 
     kind: Kind
@@ -46,6 +49,7 @@ class Layout:
     layers: int = 2
     centres: int = 18
     cutoff: float = 1.2
+    stretches: tuple[tuple[int, ...], ...] = ()
 
     @property
     def coordinates(self) -> int:
@@ -56,6 +60,12 @@ class Layout:
     def parts(self) -> list[int]:
         """How many distances, cosines, and sines and cosines of torsions."""
         return [len(self.pairs), len(self.triples), 2 * len(self.fours)]
+
+    def seen(self) -> Tensor:
+        """Which coordinates each stretch sees: 1 or 0, (s, 1, q)."""
+        rows = [*self.pairs, *self.triples, *self.fours, *self.fours]
+        stretches = [set(stretch) for stretch in self.stretches] or [set(range(self.beads))]
+        return torch.tensor([[[float(stretch.issuperset(row)) for row in rows]] for stretch in stretches])
 
 
 class Network(Protocol):
@@ -78,21 +88,22 @@ class Network(Protocol):
 
 
 class InternalNetwork:
-    """Two hidden layers on all coordinates.
+    """Two hidden layers for each stretch.
 
     Args:
         layout: Sizes.
-        weights: `mean`, `scale` (q,); `w1` (m, h, q), `b1` (m, h, 1), `w2` (m, h, h), `b2` (m, h, 1), `w3` (m, h, 1).
+        weights: `mean`, `scale` (q,); `w1` (m, s, h, q), `b1` (m, s, h, 1), `w2` (m, s, h, h), `b2` (m, s, h, 1), `w3` (m, s, h, 1).
     """
 
     NAMES: ClassVar = frozenset({"mean", "scale", "w1", "b1", "w2", "b2", "w3"})
 
     def __init__(self, layout: Layout, weights: Weights) -> None:
         # tanh(x) = 2 s(2 x) - 1 with the logistic function s, which is six times as fast: its factors are moved into the weights once
-        self.layout, self.weights = layout, weights
-        scaled, second, third = weights["w1"] / weights["scale"], weights["w2"], weights["w3"]
-        self._first, self._start = 2.0 * scaled, 2.0 * (weights["b1"] - scaled @ weights["mean"].unsqueeze(1))
-        self._second, self._middle = 4.0 * second, 2.0 * (weights["b2"] - second.sum(2, keepdim=True))
+        self.layout, self.weights, self._members = layout, weights, len(weights["w1"])
+        scaled = (weights["w1"] * layout.seen() / weights["scale"]).flatten(0, 1)
+        second, third, start, middle = (weights[name].flatten(0, 1) for name in ("w2", "w3", "b1", "b2"))
+        self._first, self._start = 2.0 * scaled, 2.0 * (start - scaled @ weights["mean"].unsqueeze(1))
+        self._second, self._middle = 4.0 * second, 2.0 * (middle - second.sum(2, keepdim=True))
         self._third, self._last = 2.0 * third, -third.sum((1, 2)).unsqueeze(1)
         self._flat, self._flat_start = self._first.flatten(0, 1), self._start.flatten(0, 1)
         self._down, self._up = self._second.transpose(1, 2).contiguous(), self._flat.T.contiguous()
@@ -107,33 +118,39 @@ class InternalNetwork:
             members: How many.
             generator: Of random numbers.
         """
-        q, h = layout.coordinates, layout.hidden
+        q, h, seen = layout.coordinates, layout.hidden, layout.seen()
 
         def drawn(rows: int, columns: int) -> Tensor:
-            return torch.randn(members, rows, columns, generator=generator) / math.sqrt(columns)
+            return torch.randn(members, len(seen), rows, columns, generator=generator)
 
         return {
-            "mean": torch.zeros(q), "scale": torch.ones(q), "w1": drawn(h, q), "b1": 0.1 * drawn(h, 1), "w2": drawn(h, h),
-            "b2": 0.1 * drawn(h, 1), "w3": drawn(1, h).transpose(1, 2).contiguous(),
+            "mean": torch.zeros(q), "scale": torch.ones(q), "w1": drawn(h, q) * seen / seen.sum(2, keepdim=True).sqrt(), "b1": 0.1 * drawn(h, 1),
+            "w2": drawn(h, h) / math.sqrt(h), "b2": 0.1 * drawn(h, 1), "w3": drawn(1, h).mT.contiguous() / math.sqrt(h),
         }  # fmt: skip
 
     def energies(self, values: Tensor) -> Tensor:
         """See `Network`."""
-        return (self._third * self._hidden(values)[1]).sum(1) + self._last
+        return self._summed((self._third * self._hidden(values)[1]).sum(1) + self._last)
+
+    def _summed(self, parts: Tensor) -> Tensor:
+        """From all stretches of all members, (m s, ...), to the members, (m, ...)."""
+        return parts.view(self._members, -1, *parts.shape[1:]).sum(1)
 
     def _hidden(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Both layers, (m, h, r)."""
+        """Both layers of all stretches of all members, (m s, h, r)."""
         low = torch.addmm(self._flat_start, self._flat, values).sigmoid_().view(len(self._first), -1, values.shape[1])
         return low, torch.baddbmm(self._middle, self._second, low).sigmoid_()
 
     def _lower(self, values: Tensor) -> Tensor:
-        """The slope of each member along what enters its first layer, (m, h, r)."""
+        """The slopes along what enters the first layers, (m s, h, r)."""
         low, high = self._hidden(values)
         return (self._down @ ((high - high * high) * self._third)) * (low - low * low)
 
     def slopes(self, values: Tensor) -> Tensor:
         """See `Network`."""
-        return self._first.transpose(1, 2) @ self._lower(values)
+        # all units of a member in one product: its stretches are summed on the way
+        first, lower = self._first.view(self._members, -1, values.shape[0]), self._lower(values)
+        return first.mT @ lower.view(self._members, -1, values.shape[1])
 
     def mean_slopes(self, values: Tensor) -> Tensor:
         """See `Network`; not to be differentiated, and in memory that is used again, as fetching new memory would cost more than the work."""
@@ -144,10 +161,10 @@ class InternalNetwork:
         torch.bmm(self._down, high, out=back)
         low.sub_(torch.mul(low, low, out=high))
         slopes: Tensor = self._up @ back.mul_(low).flatten(0, 1)
-        return slopes.div_(len(self._first))
+        return slopes.div_(self._members)
 
     def _rooms(self, copies: int) -> Tensor:
-        """Three pieces of memory of the size of a layer, (3, m, h, r)."""
+        """Three pieces of memory of the size of a layer, (3, m s, h, r)."""
         if self._room is None or self._room.shape[3] != copies:
             self._room = self._first.new_empty((3, *self._first.shape[:2], copies))
         return self._room

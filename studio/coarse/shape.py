@@ -4,6 +4,7 @@ Knows structures and positions; must not know what moved them. Molecules are who
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,6 +73,17 @@ def turns(structure: Structure) -> tuple[Turn, ...]:
         structure: Atoms, backbone beads, or C-alpha beads; beads of the latter with C-beta count as these.
     """
     return _phi_psi(structure) or (_alpha_turns(structure) if set(structure.names) <= {"CA", "CB"} else ())
+
+
+def stretches(beads: Structure) -> tuple[tuple[int, ...], ...]:
+    """The beads of each turn, of each two neighbouring turns, and all of them: what parts of a network see.
+
+    Args:
+        beads: With their bonds; where they turn at one place or none, one part sees all.
+    """
+    single = [frozenset(turn.first + turn.second) for turn in turns(beads)]
+    double = [one | other for one, other in pairwise(single)]
+    return tuple(tuple(sorted(stretch)) for stretch in dict.fromkeys((*single, *double, frozenset(range(len(beads))))))
 
 
 def _phi_psi(structure: Structure) -> tuple[Turn, ...]:

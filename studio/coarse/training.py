@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.coarse.card import BeadCard, NetworkShape
 from studio.coarse.labels import Labels
 from studio.coarse.mapping import Scheme
+from studio.coarse.shape import stretches
 from studio.errors import SettingsError, StructureError
 from studio.result import versions
 from studio.structure import Floats, Integers, Structure
@@ -48,7 +49,7 @@ class Training(BaseModel):
     Args:
         network: Which network; by the number of beads when `auto`.
         members: Networks that the mean is taken of; their spread says how far to trust it.
-        hidden: Width of the layers.
+        hidden: Width of the layers; half of it for each stretch of a chain that turns at several places.
         epochs: Times that every label is seen.
         batch: Labels in a step.
         rate: Learning rate at the start; it falls to zero as a cosine.
@@ -138,7 +139,9 @@ def fit(
     kind = settings.kind(len(beads))
     prior = Prior.fit(labels.positions if cold is None else cold, beads, labels.temperature, twist=kind == "graph")
     coordinates = Coordinates.of(beads)
-    shape = NetworkShape(kind=kind, hidden=settings.hidden, members=settings.members)
+    parts = stretches(beads) if kind == "internal" else ()
+    hidden = settings.hidden if len(parts) < 2 else max(settings.hidden // 2, 1)
+    shape = NetworkShape(kind=kind, hidden=hidden, members=settings.members, stretches=parts)
     card = _card(labels, beads, masses, scheme, shape).model_copy(update={"seed": settings.seed})
     lesson = _Lesson(labels, prior, settings)
     model = LearnedModel(card, prior, lesson.learn(card, coordinates, settings, tell or (lambda _epoch: None)))
