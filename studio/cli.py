@@ -300,11 +300,13 @@ def _interruptible() -> Iterator[list[int]]:
 def _report(result: "Result", steps: int | None, out: Path) -> None:
     for note in result.notes:
         click.echo(f"note: {note}")
+    from studio.recorder import CG_TIME, time_of
+
     values = result.values
-    if "time_ps" in values:
-        clock, kind = ("CG time ", "CG ") if result.provenance.get("coupling") == "beads" else ("", "")
-        pace = f"{values['ns_per_day']:.3g} {kind}ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
-        click.echo(f"{values['steps']:.0f} steps, {clock}{values['time_ps']:.3f} ps, {pace}; written to {out}")
+    if (time := time_of(values)) is not None:
+        clock, kind, name = ("CG time ", "CG ", "cg_ns_per_day") if CG_TIME in values else ("", "", "ns_per_day")
+        pace = f"{values[name]:.3g} {kind}ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+        click.echo(f"{values['steps']:.0f} steps, {clock}{time:.3f} ps, {pace}; written to {out}")
         if steps is not None and values["steps"] < steps:
             click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")
         return

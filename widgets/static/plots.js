@@ -266,7 +266,7 @@ class Board {
     Object.assign(this, { model, start: 0, end: 1, cursor: null, due: 0, samples: 0 });
     this.slots = model.shown.map((_, place) => new Slot(this, place));
     this.at = make("output", { title: "The moment whose values are shown" });
-    this.recent = make("button", { type: "button", textContent: "Last 10 ps", title: "Show the last 10 ps only, or the whole run" });
+    this.recent = make("button", { type: "button", textContent: "Last 10 ps", title: "Show the last 10 only, or the whole run" });
     this.recent.addEventListener("click", () => (this.model.last = this.model.last ? 0 : 10));
     const saves = Object.entries(FORMATS).map(([format, title]) => {
       const button = make("button", { type: "button", textContent: format.toUpperCase(), title });
@@ -305,7 +305,7 @@ class Board {
 
   light() {
     this.recent.setAttribute("aria-pressed", String(this.model.last > 0));
-    this.recent.textContent = this.model.clock.endsWith("steps") ? "Last 10" : "Last 10 ps";
+    this.recent.textContent = `Last 10${this.model.clock.endsWith("steps") ? "" : this.unit}`;
     this.redraw();
   }
 
