@@ -16,8 +16,8 @@ from studio.frame import Frame
 from studio.io import store
 from studio.recorder import CHECKPOINT, ENERGIES, HELD, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder, kept_restraints, time_of
 from studio.replay import Replay
-from studio.steering import DistanceRestraint, PositionRestraint
 from studio.sources import FromChains
+from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
 from studio.system import System
 

@@ -106,8 +106,9 @@ class Studio(studio.Studio):
         return np.concatenate([block.positions for block in replay.blocks(range(len(replay)), 256)])
 
     def table(self) -> Mapping[str, NDArray[np.float64]]:
-        """What was recorded with the frames and between them, a column each: `time_ps` (of beads `cg_time_ps`), `temperature_K`,
-        energies in kJ/mol.
+        """What was recorded with the frames and between them, a column each.
+
+        `time_ps` (of beads `cg_time_ps`), `temperature_K`, energies in kJ/mol.
 
         Raises:
             StudioError: Nothing is recorded yet.

@@ -152,9 +152,8 @@ class _Work:
             for name, values in series.items():
                 mean = mean_of(values)
                 self.values |= {name + end: float(mean.value), **({f"{name}_error{end}": float(mean.error)} if np.isfinite(mean.error) else {})}
-            self.arrays |= {
-                name + end: values for name, values in {**series, (TIME if run.clock == "time" else CG_TIME): run.times, "frame": run.numbers}.items()
-            }
+            clock = TIME if run.clock == "time" else CG_TIME
+            self.arrays |= {name + end: values for name, values in {**series, clock: run.times, "frame": run.numbers}.items()}
 
     def _surfaces(self, shown: Structure, frames: Sequence[Floats]) -> list[list[Surface]]:
         """The maps of each run."""
