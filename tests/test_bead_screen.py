@@ -168,6 +168,7 @@ class TestSettings:
         bench.do(lambda: bench.dial.turn("learned"))
         assert form.panel.visible
         assert form._about.visible
+        assert "learned for these beads" in bench.dial.advice.object, "beads that a network moves are not said to have none"
         for told in (card.licence, "MM (ff14SB)", "It passed all of them.", *(gate.words for gate in card.gates)):
             assert told in html.unescape(form.card.object)
         failed = card.model_copy(update={"gates": (card.gates[0].model_copy(update={"value": 0.3, "passed": False}),)})

@@ -22,7 +22,7 @@ from widgets.desk import Desk, Part
 from widgets.pieces import fold, looks
 from widgets.words import bead_card_of
 
-VERSIONS = {"2, disordered chains": 2, "3, folded domains too": 3}
+VERSIONS = {"2, disordered": 2, "3, folds too": 3}
 DOMAINS = "Residues that springs hold in their native shape, several domains apart by semicolons: residue A:1-40; residue A:60-90."
 ELSEWHERE = "Temperature is under Conditions; pH, which charges histidines, under System."
 

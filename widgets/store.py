@@ -170,6 +170,12 @@ class Store(param.Parameterized):
         return self.recipe.view.clock if self.recipe is not None else "time"
 
     @property
+    def coming(self) -> Dynamics | None:
+        """What is on its way, as the user set it up; none while nothing is."""
+        wish = self._opening.wish
+        return (wish.home or wish.recipe) if wish is not None else None
+
+    @property
     def whole(self) -> Structure | None:
         """The prepared structure of the system as the user set it up, also while only a part of it is seen."""
         return self._whole_of(self.home) if self.home is not None else None

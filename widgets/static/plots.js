@@ -198,9 +198,14 @@ class Slot {
     for (const value of up.at) pen.fillText(figures(value, up.digits), left - 0.5 * em, y(value));
     Object.assign(pen, { textAlign: "center", textBaseline: "alphabetic" });
     const last = across.at.at(-1);
-    for (const time of across.at) {
+    let edge = Infinity; // where the label after this one begins: the last has the unit, and may need the room of another
+    for (const time of [...across.at].reverse()) {
       const text = figures(time, across.digits) + (time === last ? this.board.unit : "");
-      pen.fillText(text, Math.min(x(time), left + width - Math.max(em, pen.measureText(text).width / 2)), top + height + 1.5 * em);
+      const half = pen.measureText(text).width / 2;
+      const middle = Math.min(x(time), left + width - Math.max(em, half));
+      if (middle + half > edge) continue;
+      pen.fillText(text, middle, top + height + 1.5 * em);
+      edge = middle - half - 0.5 * em;
     }
   }
 
