@@ -394,9 +394,9 @@ class Store(param.Parameterized):
         if now is None:
             return None
         self._resume = self._resume or self.status.state == "playing"
-        if now.is_beads and self.run is not None:
+        if now.is_coarse and self.run is not None:
             self.run.pause()
-        self.pending = Status("preparing", "Building atoms on the beads" if now.is_beads and recipe.view.resolution != "beads" else "Taking the atoms along")
+        self.pending = Status("preparing", "Building atoms on the beads" if now.is_coarse and recipe.view.resolution != "beads" else "Taking the atoms along")
         try:
             structure, self.carried = await along(level, recipe, now, self._whole_of(recipe))
         except StudioError:
