@@ -28,7 +28,7 @@ from studio.structure import Structure
 from studio.trust import Doubt
 from studio.units import Kelvin, PerPicosecond
 from studio.worker import Status
-from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, nothing_kept, revised
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, moved, nothing_kept, revised
 from widgets.playback import Playback, player_of
 
 logger = logging.getLogger(__name__)
@@ -159,10 +159,7 @@ class Store(param.Parameterized):
 
     def now(self) -> Structure | None:
         """The structure with the atoms where the newest frame has them."""
-        structure, frame = self.structure, self.frame
-        if structure is None or frame is None or len(frame.positions) != len(structure):
-            return structure
-        return structure.with_positions(frame.positions.astype(float))
+        return moved(self.structure, self.frame)
 
     @property
     def clock(self) -> str:
@@ -172,8 +169,7 @@ class Store(param.Parameterized):
     @property
     def coming(self) -> Dynamics | None:
         """What is on its way, as the user set it up; none while nothing is."""
-        wish = self._opening.wish
-        return (wish.home or wish.recipe) if wish is not None else None
+        return self._opening.home
 
     @property
     def whole(self) -> Structure | None:
