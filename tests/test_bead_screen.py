@@ -173,6 +173,14 @@ class TestSettings:
         assert "learned for these beads" in bench.dial.advice.object, "beads that a network moves are not said to have none"
         for told in (card.licence, "MM (ff14SB)", "It passed all of them.", *(gate.words for gate in card.gates)):
             assert told in html.unescape(form.card.object)
+        assert not form.choice.visible, "there is one model only"
+        other = shelf.load("alanine-dipeptide")
+        other.save(tmp_path / "file")
+        shelf.put(tmp_path / "file", "ours")
+        form._follow()
+        assert (form.choice.options, form.choice.value) == (["ours", "alanine-dipeptide"], "ours"), "own models come first"
+        bench.do(lambda: setattr(form.choice, "value", "alanine-dipeptide"))
+        assert bench.store.recipe.view.beads.model == "alanine-dipeptide"
         failed = card.model_copy(update={"gates": (card.gates[0].model_copy(update={"value": 0.3, "passed": False}),)})
         assert "FAILED: Jensen-Shannon divergence, 20 x 20 0.3, limit 0.02" in bead_card_of(failed)
 
