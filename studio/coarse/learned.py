@@ -256,7 +256,8 @@ def _check_size(card: BeadCard, where: str) -> None:
         WeightsError: It does.
     """
     shape = card.network
-    if 4 * shape.members * max(shape.layers, 1) * shape.hidden**2 > LARGEST or len(card.beads) > MOST_BEADS:
+    numbers = max(len(shape.stretches), 1) * shape.members * max(shape.layers, 1) * shape.hidden**2
+    if 4 * numbers > LARGEST or len(card.beads) > MOST_BEADS:
         raise WeightsError(f"The card in {where} asks for larger networks than a bead model has, or more than {MOST_BEADS:,} beads. Do not use it.")
     if len(card.masses) != len(card.beads):
         raise WeightsError(f"The card in {where} has {len(card.beads)} beads and masses for {len(card.masses)}. Get the model again.")
