@@ -10,7 +10,7 @@ from typing import Any
 
 from studio.entry import WORDS, Entry, recipe_data
 from studio.errors import SettingsError
-from studio.recorder import ACTIONS, RECIPE
+from studio.recorder import ACTIONS, CG_TIME, RECIPE, TIME
 from studio.units import NM_PER_ANGSTROM
 
 CLOCKS = {"time": "", "CG time": " CG time"}
@@ -116,17 +116,17 @@ def _actions(entry: Entry) -> tuple[Row, ...]:
         lines = (entry.folder / ACTIONS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
-    rows = tuple(row for line in lines[:MOST_ACTIONS] for row in _action(line))
+    rows = tuple(row for line in lines[:MOST_ACTIONS] for row in _action(line, CLOCKS[entry.clock]))
     more = len(lines) - MOST_ACTIONS
     return (*rows, ("", f"and {more} more, all in {ACTIONS} of the bundle")) if more > 0 else rows
 
 
-def _action(line: str) -> Iterator[Row]:
-    """One action; none where a crash tore the line."""
+def _action(line: str, clock: str) -> Iterator[Row]:
+    """One action, and when on which clock; none where a crash tore the line."""
     try:
         action = json.loads(line)
-        when, what, values = float(action["time_ps"]), str(action["action"]), action.get("values") or {}
+        when, what, values = float(action.get(CG_TIME, action.get(TIME))), str(action["action"]), action.get("values") or {}
         details = ", ".join(f"{name} {value}" for name, value in values.items())
     except (ValueError, KeyError, TypeError, AttributeError):
         return
-    yield f"{when:.3f} ps", f"{what.replace('_', ' ')}{': ' if details else ''}{details}"
+    yield f"{when:.3f} ps{clock}", f"{what.replace('_', ' ')}{': ' if details else ''}{details}"

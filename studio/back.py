@@ -8,12 +8,13 @@ Knows structures and systems; must not know levels or runs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from studio.coarse.chain import torsion_of
+from studio.coarse.martini_trace import alphas_of, furthest
 from studio.coarse.rebuild import Heavy, by_cgback, by_pulchra
 from studio.errors import LeftBehindError, StructureError, UnsupportedError
 from studio.forcefield.base import MMSystem
@@ -38,29 +39,31 @@ class Rebuilt:
 
     Args:
         structure: The atoms.
-        ca_shift: Largest distance of a C-alpha from its bead, nm.
+        ca_shift: Largest distance of a C-alpha - or of whatever a bead is the middle of - from its bead, nm.
         mirrored: Residues with the chirality of a D-amino acid that have it the other way in the prepared structure.
         cis: Residues before which the peptide bond became cis, proline aside.
+        on: What lies on the beads.
     """
 
     structure: Structure
     ca_shift: float
     mirrored: tuple[str, ...]
     cis: tuple[str, ...]
+    on: str = "C-alphas"
 
     @property
     def sentence(self) -> str:
         """What was done and how well, for the user."""
         faults = [f"{len(found)} {what} ({found[0]})" for found, what in ((self.mirrored, "mirrored residues"), (self.cis, "cis peptide bonds")) if found]
         doubt = f" Look at {' and '.join(faults)}." if faults else ""
-        return f"Atoms were built on the beads; C-alphas lie within {10 * self.ca_shift:.2f} angstrom of them.{doubt}"
+        return f"Atoms were built on the beads; {self.on} lie within {10 * self.ca_shift:.2f} angstrom of them.{doubt}"
 
 
 def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebuilt:
     """The atoms of `like` where the beads are.
 
     Args:
-        beads: At present positions: C-alphas, or more beads of the backbone, which then stay where they are.
+        beads: At present positions: C-alphas, or more beads of the backbone, which then stay where they are, or beads of Martini, molecules whole.
         like: The prepared structure that they stand for: its atoms, names, order and protonation are kept.
         by: Which program builds the heavy atoms.
 
@@ -70,20 +73,22 @@ def to_atoms(beads: Structure, like: Structure, by: Builder = "cgback") -> Rebui
         MissingPackageError: The program is not installed.
         StructureError: It failed.
     """
-    alphas = _alphas(beads)
+    martini = beads.is_coarse and not beads.is_beads
+    alphas = alphas_of(beads, like) if martini else _alphas(beads)
     rows = _rows(alphas, like)
     positions, placed = np.array(like.positions), np.zeros(len(like), dtype=np.bool_)
     by_residue: dict[int, dict[str, int]] = {}
     for atom, residue in enumerate(like.residue_index.tolist()):
         by_residue.setdefault(residue, {})[like.names[atom]] = atom
-    heavy = zip(rows, BUILDERS[by](beads), strict=True) if len(alphas) == len(beads) else _known(beads, like)
+    heavy = zip(rows, BUILDERS[by](alphas), strict=True) if martini or len(alphas) == len(beads) else _known(beads, like)
     for row, built in heavy:
         for name, place in built.items():
             found = by_residue[row].get(name)
             if found is not None and like.numbers[found] > 1:
                 positions[found], placed[found] = place, True
     whole = like.with_positions(_completed(like, positions, placed))
-    return _judged(whole, like, alphas, rows)
+    rebuilt = _judged(whole, like, alphas, rows)
+    return replace(rebuilt, ca_shift=furthest(beads, whole), on="the middles of backbones") if martini else rebuilt
 
 
 def _alphas(beads: Structure) -> Structure:

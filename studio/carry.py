@@ -52,14 +52,10 @@ def carry_atoms(now: Structure, target: Structure) -> Carried:
         StructureError: No atoms can be built on the beads.
         MissingPackageError: What builds them is not installed.
     """
-    if now.is_beads and not target.is_beads:
-        rebuilt = to_atoms(now, target)
+    if now.is_coarse and not target.is_coarse:
+        rebuilt = to_atoms(now if now.is_beads else protein_of(now), target)
         return Carried(rebuilt.structure, f"{rebuilt.sentence} They are relaxed briefly, with new velocities.", len(target))
     ours, theirs = common_atoms(now, target)
-    if not len(ours) and now.is_coarse and not target.is_coarse:
-        raise UnsupportedError(
-            "There is no way back from Martini beads to atoms, or to other beads. What comes next starts from its last atoms, or as prepared."
-        )
     if not len(ours):
         raise UnsupportedError("No atom of what runs now is part of what comes next. It starts from its prepared structure.")
     part = now.take(ours)
@@ -67,6 +63,16 @@ def carry_atoms(now: Structure, target: Structure) -> Carried:
     if len(theirs) < len(target):
         return _inserted(target, theirs, together)
     return _kept(now, target, theirs, together if target.box is None else _in_place(part, together))
+
+
+def protein_of(now: Structure) -> Structure:
+    """The beads of a protein without their water, in one image.
+
+    Args:
+        now: Beads of Martini at present positions.
+    """
+    part = now.take(now.atoms_of("protein"))
+    return replace(part, box=None).with_positions(MakeWhole(part)(part.positions, now.box))
 
 
 def _in_place(part: Structure, together: Floats) -> Floats:

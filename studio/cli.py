@@ -1,4 +1,4 @@
-"""The command line: `potential-studio run | runs | examples | models | compile | doctor`, and what plug-ins add (`app`).
+"""The command line: `potential-studio run | runs | beads | examples | models | compile | doctor`, and what plug-ins add (`app`).
 
 Knows recipes by name and folders; shows progress, turns errors into sentences and Ctrl-C into a clean end.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from studio import plugins
+from studio.cli_beads import beads
 from studio.cli_runs import runs
 from studio.errors import SettingsError, StorageError, StudioError
 
@@ -153,6 +154,7 @@ def compile_network() -> None:
 
 
 main.add_command(runs)
+main.add_command(beads)
 
 
 @main.command()
@@ -201,6 +203,7 @@ def _show_bead_card(name: str, card: "BeadCard", *, as_json: bool) -> None:
         "name": name, "state": card.state, "molecule": card.molecule, "residues": " ".join(card.residues), "beads": f"{len(card.beads)}, {card.scheme}",
         "learned from": f"{card.labels} mean forces at {card.temperature:g} K, {card.reference}",
         "network": f"{card.network.kind}, mean of {card.network.members}, seed {card.seed}", "licence": card.licence, "weights": card.weights_sha256,
+        **({"imported from": card.made_with["imported from"]} if "imported from" in card.made_with else {}),
     }  # fmt: skip
     lines |= {f"gate {number}": f"{gate.words}: {'passed' if gate.passed else 'FAILED'}. {gate.note}" for number, gate in enumerate(card.gates, 1)}
     click.echo(card.title or name)
@@ -300,11 +303,13 @@ def _interruptible() -> Iterator[list[int]]:
 def _report(result: "Result", steps: int | None, out: Path) -> None:
     for note in result.notes:
         click.echo(f"note: {note}")
+    from studio.recorder import CG_TIME, time_of
+
     values = result.values
-    if "time_ps" in values:
-        clock, kind = ("CG time ", "CG ") if result.provenance.get("coupling") == "beads" else ("", "")
-        pace = f"{values['ns_per_day']:.3g} {kind}ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
-        click.echo(f"{values['steps']:.0f} steps, {clock}{values['time_ps']:.3f} ps, {pace}; written to {out}")
+    if (time := time_of(values)) is not None:
+        clock, kind, name = ("CG time ", "CG ", "cg_ns_per_day") if CG_TIME in values else ("", "", "ns_per_day")
+        pace = f"{values[name]:.3g} {kind}ns/day, mean temperature {values['mean_temperature_K']:.0f} K"
+        click.echo(f"{values['steps']:.0f} steps, {clock}{time:.3f} ps, {pace}; written to {out}")
         if steps is not None and values["steps"] < steps:
             click.echo(f"Stopped early. Go on with: potential-studio run --resume {out}")
         return

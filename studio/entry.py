@@ -60,7 +60,7 @@ class Entry:
         temperature: Of the thermostat, K.
         atoms: As simulated; 0 until known.
         frames: Recorded so far.
-        time_ps: Simulated so far, ps.
+        time_ps: Simulated so far, ps; on the clock of the run, see `clock`.
         owner: Whose it is; empty where there is one user only.
         note: Text for people.
         deleted: When it went into the bin.

@@ -18,7 +18,7 @@ class Frame:
 
     Args:
         step: Integration steps since the start.
-        time: Simulated time, ps.
+        time: Simulated time, ps; of beads, CG time, which is never that of atoms.
         positions: Coordinates, (n, 3), nm, single precision.
         box: Box vectors (3, 3), nm, or none.
         energies: Energy of each component, kJ/mol; `potential` (the physics alone) and `kinetic` always, others by name; the energy of
@@ -43,7 +43,7 @@ class Frame:
 
     @property
     def ns_per_day(self) -> float:
-        """Simulated nanoseconds per day of wall time."""
+        """Simulated nanoseconds per day of wall time; of beads, of CG time."""
         return self.speed * self.timestep * 86400e-6
 
 

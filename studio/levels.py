@@ -13,12 +13,13 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from studio import plugins
-from studio.carry import Carried, carry_atoms
+from studio.carry import Carried, carry_atoms, protein_of
 from studio.coarse.calvados import Calvados
 from studio.coarse.go import FEWEST, GoModel
 from studio.coarse.learned_beads import Learned
 from studio.coarse.mapping import map_protein
 from studio.coarse.martini import Martini
+from studio.coarse.martini_trace import alphas_of
 from studio.coarse.martini_water import DENSITY, width_of
 from studio.coarse.parts import chosen
 from studio.coarse.residues import bead_of
@@ -296,6 +297,9 @@ class _BeadLevel:
         """Beads lie where their atoms are, or stay; see `Level`."""
         if now.is_beads:
             return Carried(now, "The beads keep their places, with new velocities.", len(now))
+        if now.is_coarse and not target.is_coarse:
+            alphas = alphas_of(protein_of(now), target)
+            return Carried(alphas, "The beads lie where C-alphas follow from the beads of Martini, with new velocities.", len(alphas))
         return replace(carry_atoms(now, target), sentence="The beads lie where their atoms were, with new velocities.")
 
 
@@ -335,6 +339,8 @@ class LearnedLevel(_BeadLevel):
         """Beads of the backbone stay; from C-alphas alone there is no way to the others. See `Level`."""
         if now.is_beads and set(now.names) == {"CA"}:
             raise UnsupportedError("These are C-alphas alone, and learned beads need the whole backbone. They start from the prepared structure.")
+        if now.is_coarse and not now.is_beads:
+            return replace(carry_atoms(now, target), sentence="The beads lie where atoms were built on the beads of Martini, with new velocities.")
         return super().carry(now, target)
 
 
@@ -374,7 +380,9 @@ class MartiniLevel(_BeadLevel):
         return "Secondary structure and fold stay as prepared: it neither unfolds nor folds."
 
     def carry(self, now: Structure, target: Structure) -> Carried:
-        """Beads lie where their atoms are; see `Level`."""
+        """Beads lie where their atoms are, or stay; see `Level`."""
+        if now.is_coarse and not now.is_beads:
+            return Carried(now, "The beads keep their places, with new velocities.", len(now))
         return replace(carry_atoms(now, target), sentence="The beads lie where their atoms were, in new water, with new velocities.")
 
 

@@ -170,7 +170,7 @@ class Library:
         Args:
             run: Its number.
             status: How it is, one of `studio.entry.WORDS`.
-            time_ps: Simulated so far, ps.
+            time_ps: Simulated so far, ps; of beads, CG time.
             frames: Recorded so far.
             atoms: As simulated.
             temperature: Of the thermostat now, K.

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from errno import ENOSPC
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio.errors import StorageError
 from studio.files import storage, write_whole
@@ -33,8 +33,11 @@ TRAJECTORY, ENERGIES, CHECKPOINT = "trajectory.xtc", "energies.csv", "checkpoint
 ACTIONS, HELD = "actions.jsonl", "restraints.json"
 CHECKPOINT_SECONDS = 3.0
 """Wall time between checkpoints: what a killed process loses at most."""
+T = TypeVar("T")
 _STEERED = ("pull_force_kJ_mol_nm", "pull_work_kJ_mol")
-_COLUMNS = ("step", "time_ps", "temperature_K", "speed_steps_s")
+TIME, CG_TIME = "time_ps", "cg_time_ps"
+"""What the time is called in tables and actions; that of beads is another one. Runs of beads recorded before 2026-11-22 have the first name too."""
+_COLUMNS = ("temperature_K", "speed_steps_s")
 
 
 class Recorder:
@@ -52,7 +55,7 @@ class Recorder:
 
     def __init__(self, folder: Path, structure: Structure, recipe: str, interval: int) -> None:
         self.folder, self.interval = folder, interval
-        self._structure = structure
+        self._structure, self._clock = structure, time_name(structure)
         self._trajectory: XTCFile | None = None
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +111,7 @@ class Recorder:
         Raises:
             StorageError: No space, or no permission.
         """
-        line = json.dumps({"step": step, "time_ps": round(time, 6), "action": action, "values": values})
+        line = json.dumps({"step": step, self._clock: round(time, 6), "action": action, "values": values})
         with storage(self.folder), (self.folder / ACTIONS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -181,9 +184,10 @@ class Recorder:
     def _write_energies(self, frame: Frame) -> None:
         path = self.folder / ENERGIES
         numbers = (frame.time, frame.temperature, frame.speed, *frame.energies.values(), frame.pull_force, frame.pull_work)
-        row = dict(zip(_columns(frame), (str(frame.step), *map(_written, numbers)), strict=True))
+        row = dict(zip(_columns(frame, self._clock), (str(frame.step), *map(_written, numbers)), strict=True))
         with path.open("a", newline="", encoding="utf-8") as file:
             header = _header(path) if file.tell() else list(row)
+            row.setdefault(TIME, row[self._clock])
             writer = csv.writer(file)
             if file.tell() == 0:
                 writer.writerow(header)
@@ -197,6 +201,24 @@ class Recorder:
         self._trajectory.writeModel(frame.positions, periodicBoxVectors=_vectors(frame))
         if path.stat().st_size == size:  # the XTC library does not report a full disk
             raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def time_name(structure: Structure) -> str:
+    """What the time of a run is called where numbers are kept: that of beads is never that of atoms.
+
+    Args:
+        structure: What moves.
+    """
+    return CG_TIME if structure.is_coarse else TIME
+
+
+def time_of(row: Mapping[str, T]) -> T | None:
+    """The time in a row, an action or the columns of a table, whichever name it has; none where there is no time.
+
+    Args:
+        row: By names.
+    """
+    return row.get(CG_TIME, row.get(TIME))
 
 
 def kept_restraints(folder: Path) -> Restraints | None:
@@ -220,8 +242,8 @@ def _move_frames(source: Path, target: Path) -> None:
             (source / name).replace(target / name)
 
 
-def _columns(frame: Frame) -> list[str]:
-    return [*_COLUMNS, *(f"{name}_kJ_mol" for name in frame.energies), *_STEERED]
+def _columns(frame: Frame, clock: str) -> list[str]:
+    return ["step", clock, *_COLUMNS, *(f"{name}_kJ_mol" for name in frame.energies), *_STEERED]
 
 
 def _written(number: float) -> str:

@@ -55,7 +55,7 @@ class Replay:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """Time of each frame, ps."""
+        """Time of each frame, ps; CG time of beads."""
         return self._index.times
 
     @property

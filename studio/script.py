@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from studio.errors import StorageError
 from studio.recipes.base import Recipe, Runnable
-from studio.recorder import ACTIONS, ENERGIES
+from studio.recorder import ACTIONS, CG_TIME, ENERGIES, TIME
 from studio.replay import Table
 from studio.result import PROVENANCE, versions
 
@@ -42,7 +42,7 @@ if __name__ == "__main__":  # needed where recipes start processes of their own
 {body}
 """
 _MOVING = """\
-    result = recipe.run(folder=folder, on_frame=lambda frame: print(f"{frame.time:10.3f} ps  {frame.energies['potential']:14.3f} kJ/mol"))
+    result = recipe.run(folder=folder, on_frame=lambda frame: print(f"{frame.time:10.3f} PS  {frame.energies['potential']:14.3f} kJ/mol"))
     if result.failure:
         raise SystemExit(result.failure.message)
     print(f"Trajectory, energies and provenance are in {folder}")"""
@@ -70,8 +70,10 @@ def script_of(recipe: Recipe, folder: Path | None = None, title: str = "") -> st
         recipe = _as_far_as_it_went(recipe, folder)
     code = _code(recipe, used, 0)
     moving = "folder" in inspect.signature(cast(Runnable, recipe).run).parameters
-    story = "\n".join(f"# {line}".rstrip() for line in _story(folder, title))
-    return _SCRIPT.format(story=story, imports=_imports(used), recipe=code, repeated=REPEATED, body=_MOVING if moving else _OTHER)
+    view = getattr(recipe, "view", None)
+    ps = "ps" if view is None or view.clock == "time" else f"ps {view.clock}"
+    story = "\n".join(f"# {line}".rstrip() for line in _story(folder, title, ps))
+    return _SCRIPT.format(story=story, imports=_imports(used), recipe=code, repeated=REPEATED, body=_MOVING.replace("PS", ps) if moving else _OTHER)
 
 
 def _as_far_as_it_went(recipe: Recipe, folder: Path) -> Recipe:
@@ -82,7 +84,7 @@ def _as_far_as_it_went(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update={"steps": int(steps[-1])})
 
 
-def _story(folder: Path | None, title: str) -> Iterator[str]:
+def _story(folder: Path | None, title: str, ps: str) -> Iterator[str]:
     """What a reader should know, as lines of comment."""
     yield f"{_line(title) or 'A run'}: Python that repeats it without the app."
     data = _read(folder / PROVENANCE) if folder else {}
@@ -92,7 +94,7 @@ def _story(folder: Path | None, title: str) -> Iterator[str]:
         yield "What was done to the structure, and what was noticed (the recipe does it again):"
         for note in notes:
             yield from textwrap.wrap(_line(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
-    actions = list(_actions(folder / ACTIONS)) if folder else []
+    actions = list(_actions(folder / ACTIONS, ps)) if folder else []
     if actions:
         yield "Done by hand during the run, and not repeated below:"
         yield from actions[:_MAX_ACTIONS]
@@ -110,7 +112,7 @@ def _versions(made: object) -> Iterator[str]:
         yield f"Written by Potential Studio {versions()['potential-studio']}."
 
 
-def _actions(path: Path) -> Iterator[str]:
+def _actions(path: Path, ps: str) -> Iterator[str]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -118,11 +120,11 @@ def _actions(path: Path) -> Iterator[str]:
     for line in lines:
         try:
             action = json.loads(line)
-            when, what, values = float(action["time_ps"]), _line(action["action"]), action.get("values") or {}
+            when, what, values = float(action.get(CG_TIME, action.get(TIME))), _line(action["action"]), action.get("values") or {}
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # torn by a crash
         if what not in _HARMLESS:
-            yield f"- at {when:.3f} ps: {what} {_line(json.dumps(values)) if values else ''}"[:WIDTH].rstrip()
+            yield f"- at {when:.3f} {ps}: {what} {_line(json.dumps(values)) if values else ''}"[:WIDTH].rstrip()
 
 
 def _read(path: Path) -> dict[str, Any]:

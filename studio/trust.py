@@ -225,7 +225,7 @@ class Monitor:
         if grave:
             sentences = " ".join(doubt.sentence for doubt in grave)
             advice = f'Look at the last frames; set "on_{grave[0].kind}" of "trust" to "warn" in the recipe to go on anyway.'
-            raise SimulationError(f"Stopped at {frame.time:.3f} ps, where the network is not to be believed: {sentences} {advice}", atoms_of(grave))
+            raise SimulationError(f"Stopped at {self._when(frame.time)}, where the network is not to be believed: {sentences} {advice}", atoms_of(grave))
 
     def forget(self) -> None:
         """The atoms are somewhere else now: what was told may be told again."""
@@ -234,7 +234,10 @@ class Monitor:
 
     def _note(self, time: float, doubts: Sequence[Doubt]) -> None:
         room = REMEMBERED - len(self._notes)
-        self._notes += [f"Trust, {time:.3f} ps: {doubt.sentence}" for doubt in doubts[:room]]
+        self._notes += [f"Trust, {self._when(time)}: {doubt.sentence}" for doubt in doubts[:room]]
+
+    def _when(self, time: float) -> str:
+        return f"{'CG time ' if self._structure.is_coarse else ''}{time:.3f} ps"
 
     def _doubts(self, frame: Frame) -> list[Doubt]:
         """All doubts that stand, near misses included."""

@@ -344,7 +344,7 @@ class Worker:
             self._playing = False
         sentences = " ".join(doubt.sentence for doubt in doubts)
         state: State = "playing" if self._playing else "paused"
-        self._send(Status(state, f"At {frame.time:.2f} ps: {sentences}", atoms=atoms_of(doubts), doubts=doubts))
+        self._send(Status(state, f"At {self._told(frame)}: {sentences}", atoms=atoms_of(doubts), doubts=doubts))
         self._report()
 
     def _forget(self) -> None:

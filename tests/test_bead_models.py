@@ -1,5 +1,6 @@
 """Bead models: forces are slopes, energies are the published formulas, the native structure is the lowest and comes apart when hot."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from studio.recipes.dynamics import Dynamics
 from studio.region import AnyRegion, KindIs, ResidueRange
 from studio.replay import Replay
 from studio.run import Run
+from studio.script import script_of
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.structure import Structure
 from studio.system import FromChains, FromSequence, FromTarget, System, WaterBox
@@ -357,6 +359,9 @@ def test_a_run_of_beads_is_recorded_replayed_and_continued(tmp_path: Path) -> No
     assert any("CG time" in note for note in result.notes)
     replay = Replay(tmp_path)
     assert (len(replay), len(replay.structure)) == (5, 76)
+    for told in (result.values, result.arrays, replay.table, json.loads((tmp_path / "provenance.json").read_text())["values"]):
+        assert ("cg_time_ps" in told, "time_ps" in told) == (True, False), "CG time that is called time is taken for that of atoms"
+    assert "ps CG time" in script_of(recipe, tmp_path)
     assert replay.frame(-1).time == pytest.approx(4.0), "400 steps of 10 fs"
     assert (tmp_path / "topology.pdb").read_text().count(" CA ") == 76
     again = recipe.model_copy(update={"steps": 600}).run(folder=tmp_path)

@@ -4,6 +4,7 @@ import asyncio
 import html
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from widgets.chains import chains_of
 from widgets.dial import Dial, row_of
 from widgets.listing import fits
 from widgets.listing import row_of as listed
+from widgets.opening import moved
 from widgets.sight import look_at
 from widgets.words import bead_card_of
 
@@ -168,8 +170,17 @@ class TestSettings:
         bench.do(lambda: bench.dial.turn("learned"))
         assert form.panel.visible
         assert form._about.visible
+        assert "learned for these beads" in bench.dial.advice.object, "beads that a network moves are not said to have none"
         for told in (card.licence, "MM (ff14SB)", "It passed all of them.", *(gate.words for gate in card.gates)):
             assert told in html.unescape(form.card.object)
+        assert not form.choice.visible, "there is one model only"
+        other = shelf.load("alanine-dipeptide")
+        other.save(tmp_path / "file")
+        shelf.put(tmp_path / "file", "ours")
+        form._follow()
+        assert (form.choice.options, form.choice.value) == (["ours", "alanine-dipeptide"], "ours"), "own models come first"
+        bench.do(lambda: setattr(form.choice, "value", "alanine-dipeptide"))
+        assert bench.store.recipe.view.beads.model == "alanine-dipeptide"
         failed = card.model_copy(update={"gates": (card.gates[0].model_copy(update={"value": 0.3, "passed": False}),)})
         assert "FAILED: Jensen-Shannon divergence, 20 x 20 0.3, limit 0.02" in bead_card_of(failed)
 
@@ -179,6 +190,15 @@ class TestSettings:
         bench.do(lambda: setattr(bench.dial.beads.depth, "value", 0.5))
         assert bench.store.recipe.view.beads.epsilon == pytest.approx(2.092)
         assert BeadForm(bench.desk).depth.value == 0.5
+
+
+def test_what_goes_on_is_in_the_box_of_now(helix):
+    """A barostat has changed it; beads put together in the box of the start would be torn."""
+    wet = replace(helix, box=3.0 * np.eye(3))
+    now = moved(wet, Frame(1, 0.1, wet.positions.astype(np.float32) + 1.0, box=2.9 * np.eye(3, dtype=np.float32)))
+    assert now.box[0, 0] == pytest.approx(2.9)
+    assert now.positions == pytest.approx(wet.positions + 1.0, abs=1e-5)
+    assert moved(wet, Frame(1, 0.1, np.zeros((3, 3), np.float32))) is wet, "of something else"
 
 
 class TestAtomsBeside:

@@ -11,10 +11,12 @@ from studio.hybrid.view import View
 from studio.levels import level
 from studio.measure import Speed
 from studio.region import KindIs
+from studio.structure import Structure
 from studio.worker import Status
-from tests.test_picker import POCKET, Bench, asked, pocket
+from tests.test_picker import ETHANOL, POCKET, Bench, asked, pocket
 from widgets import speed as speeding
-from widgets.dial import Dial, row_of
+from widgets.dial import LOOKING, Dial, row_of
+from widgets.opening import Wish
 from widgets.pieces import reasons_of
 from widgets.sight import look_at, menu
 
@@ -59,6 +61,35 @@ def test_turning_carries_the_atoms_over_and_says_so(bench, dial, pocket):
     assert dial.note.visible
     bench.do(lambda: setattr(dial, "level", "nnp/mm"))
     assert bench.store.recipe.view.resolution == "nnp/mm"
+
+
+def test_the_figures_of_one_system_are_never_shown_for_another(bench, dial, monkeypatch):
+    """Rows of the system before would be read as those of the one that was just opened."""
+    seen, shown = [], dial.pane.rows
+    monkeypatch.setattr("widgets.dial.look_at", lambda recipe, whole: seen.append((dial.pane.rows, dial.pane.busy)) or look_at(recipe, whole))
+    bench.structures[ETHANOL.source.kind] = Structure.from_smiles("CCO")
+    bench.open(View(resolution="nnp"), ETHANOL, "Ethanol")
+    assert seen == [([], LOOKING)]
+    assert rows(dial)["nnp"]["particles"] == "9"
+    bench.store._opening.wish = Wish(bench.store.recipe.model_copy(update={"system": POCKET}), "Pocket")
+    dial.refresh()
+    assert (dial.pane.rows, dial.pane.busy) == ([], LOOKING), "nor while another one is on its way"
+    assert not dial.advice.visible
+    bench.store._opening.wish = None
+    dial.refresh()
+    assert rows(dial)["nnp"]["particles"] == "9", "which came to nothing"
+    assert shown != dial.pane.rows
+
+
+def test_what_cannot_be_looked_at_is_not_looked_at_for_ever(bench, dial, monkeypatch):
+    def refuse(_recipe, _whole):
+        raise UnsupportedError("It cannot be prepared.")
+
+    monkeypatch.setattr("widgets.dial.look_at", refuse)
+    bench.structures[ETHANOL.source.kind] = Structure.from_smiles("CCO")
+    bench.open(View(resolution="nnp"), ETHANOL, "Ethanol")
+    assert (dial.pane.rows, dial.pane.busy) == ([], "")
+    assert bench.said == ["It cannot be prepared."]
 
 
 def test_the_note_belongs_to_one_turn(bench, dial):

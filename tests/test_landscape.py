@@ -110,6 +110,7 @@ def test_atoms_and_beads_of_one_distribution_go_the_same_way_and_free_torsions_d
     assert [bool(chart.cells) for chart in (difference, mine, theirs)] == [True, True, False]
     along = next(chart for chart in report.charts if isinstance(chart, Curves))
     assert "CG time" in along.x
+    assert {"time_ps", "cg_time_ps_other"} <= set(result.arrays), "each run on its own clock"
     result = done(other)
     assert result.values["js"] > 5 * result.values["js_floor"]
     assert result.values["fes_error_kcal_mol"] > 0.5

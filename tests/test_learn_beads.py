@@ -168,7 +168,7 @@ def test_a_model_may_be_tried_by_name_with_many_copies_that_go_on_after_a_stop(l
     assert result.ok, result.failure
     assert [frame.step for frame in frames[45:47]] == [820, 840]  # behind the checkpoint of step 800
     assert result.values["steps"] == 1200
-    assert len(result.arrays["times_ps"]) == 60
+    assert len(result.arrays["cg_times_ps"]) == 60
     assert len(Replay(tmp_path)) == 60
     np.testing.assert_allclose(Replay(tmp_path).frame(59).positions, frames[-1].positions, atol=1e-3)
     report = recipe.report(result, store.load(tmp_path / STRUCTURE))

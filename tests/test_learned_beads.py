@@ -11,7 +11,9 @@ from time import perf_counter
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
+from studio.cli import main
 from studio.coarse import shelf
 from studio.coarse.batched import BeadReplicas
 from studio.coarse.card import GateLine
@@ -434,6 +436,43 @@ def test_our_own_checkpoint_is_read_with_the_settings_in_it(model: LearnedModel,
         again = open_checkpoint(tmp_path / "ours.ckpt")
         assert torch.equal(again.energies_forces(places)[1], model.energies_forces(places)[1])
         assert again.card == model.card
+
+
+def test_a_checkpoint_is_taken_onto_the_shelf_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People have a file and a terminal, not Python; what they took in is listed, and gates that were measured on other weights are not believed."""
+    monkeypatch.setenv("POTENTIAL_STUDIO_DATA", str(tmp_path / "data"))
+    model = shelf.load("alanine-dipeptide")
+    state = {f"network_{name}": tensor for name, tensor in model.weights.items()}
+    state |= {f"prior_{name}": torch.tensor(array) for name, array in model.prior.state().items()}
+
+    def beads(*words: object) -> Result:
+        return CliRunner().invoke(main, list(map(str, words)))
+
+    def written(file: str, **changes: object) -> Path:
+        path = tmp_path / file
+        torch.save({"card": model.card.model_copy(update=changes).model_dump_json(), "state_dict": state}, path)
+        return path
+
+    taken = beads("beads", "import", written("ours.ckpt", name="ours"))
+    assert taken.exit_code == 0, taken.output
+    assert "'ours' is on your shelf" in taken.output
+    assert "It passed its gates, as its card says." in taken.output
+    assert "ours" in beads("models").output
+    assert "imported from   ours.ckpt" in beads("models", "ours").output
+    again = beads("beads", "import", tmp_path / "ours.ckpt")
+    assert (again.exit_code, "You have a bead model called 'ours' already" in again.output) == (1, True)
+    other = beads("beads", "import", written("other.ckpt", weights_sha256="0" * 64), "--name", "other")
+    assert "never compared" in other.output
+    assert shelf.card("other").state == "not gated"
+    assert "comes with the program" in beads("beads", "import", written("shipped.ckpt"), "--name", "alanine-dipeptide").output
+    huge = model.card.network.model_copy(update={"hidden": 4096, "members": 64, "layers": 64})
+    assert "asks for larger networks" in beads("beads", "import", written("huge.ckpt", network=huge), "--name", "huge").output
+    (tmp_path / "bomb.ckpt").write_bytes(pickle.dumps(Bomb(str(tmp_path / "trace"))))
+    refused = beads("beads", "import", tmp_path / "bomb.ckpt")
+    assert (refused.exit_code, refused.output.startswith("Error: bomb.ckpt"), (tmp_path / "trace").exists()) == (1, True, False)
+    assert {path.name for path in shelf.own_folder().iterdir()} == {"ours", "other"}, "nothing half done"
+    assert "no longer" in beads("beads", "remove", "other").output
+    assert "other" not in shelf.folders()
 
 
 class Bomb:

@@ -11,13 +11,19 @@ import openmm
 import pytest
 import vermouth
 
+from studio.back import backbone_rmsd, settled, to_atoms
+from studio.coarse import martini_trace
+from studio.coarse.go import GoModel
+from studio.coarse.mapping import map_protein
 from studio.coarse.martini import Martini, mean_site
 from studio.coarse.martini_forces import CUTOFF, END, FIELD, SCALE, bonded_forces, pair_forces
 from studio.coarse.martini_residues import Residues
 from studio.coarse.martini_table import lennard_jones, mass_of
 from studio.coarse.martini_topology import Term, Topology, martinize
+from studio.coarse.martini_trace import alphas_of, fit
 from studio.coarse.martini_water import DENSITY, in_water
-from studio.errors import MissingPackageError, StructureError, UnsupportedError
+from studio.errors import LeftBehindError, MissingPackageError, StructureError, UnsupportedError
+from studio.hybrid.view import View
 from studio.hybrid.whole import MakeWhole
 from studio.io import to_pdb
 from studio.levels import level, level_of
@@ -340,11 +346,99 @@ def test_atoms_and_beads_come_along(recipe: Dynamics, cage: Structure) -> None:
     assert openmm.XmlSerializer.serialize(mm.system.getForce(0)) == openmm.XmlSerializer.serialize(native.system.getForce(0))
 
 
-@pytest.mark.parametrize("name", ["mm", "go-ca", "calvados2", "nnp"])
-def test_what_does_not_know_these_beads_starts_anew(name: str, recipe: Dynamics, cage: Structure) -> None:
-    beads = recipe.view.build(CAGE, cage).structure
-    with pytest.raises(UnsupportedError, match="starts from its last atoms, or as prepared"):
-        level(name).carry(beads, cage)
+# --- the way back
+
+
+def seen(atoms: Structure) -> Structure:
+    """The beads of a protein where its atoms are."""
+    made = martinize(atoms, 0.0)
+    return made.beads.with_positions(made.positions(np.asarray(atoms.positions)))
+
+
+def alphas(atoms: Structure) -> np.ndarray:
+    return np.asarray(map_protein(atoms).beads.positions)
+
+
+@pytest.mark.parametrize("file", ["tier-0/mini-protein3_trp-cage", "tier-1/1UBQ"])
+def test_alphas_follow_from_backbone_beads(file: str) -> None:
+    """Of proteins that the table was not made from; taken for C-alphas, the beads would lie 0.9 angstrom off, and closer together than a chain can be."""
+    atoms = System(source=FromFile(path=str(WHEEL / file / "aa.pdb"))).prepare()
+    beads, real = seen(atoms), alphas(atoms)
+    found = alphas_of(beads, atoms)
+    off = np.linalg.norm(found.positions - real, axis=1)
+    assert np.sqrt((off**2).mean()) < 0.04
+    assert off.max() < 0.15
+    assert np.linalg.norm(np.diff(found.positions, axis=0), axis=1) == pytest.approx(np.linalg.norm(np.diff(real, axis=0), axis=1), abs=1e-3)
+    backbone = beads.positions[[name == "BB" for name in beads.names]]
+    assert np.sqrt(((backbone - real) ** 2).sum(axis=1).mean()) > 0.08
+
+
+def test_the_table_is_what_another_protein_says_too(cage: Structure) -> None:
+    """Least squares over ubiquitin alone; a table of another order of features, axes or units would be far off."""
+    atoms = System(source=FromFile(path=str(WHEEL / "tier-1" / "1UBQ" / "aa.pdb"))).prepare()
+    beads = seen(atoms)
+    own = {name: {str(beads.residue_of(k)): beads.positions[k] for k, called in enumerate(beads.names) if called == name} for name in ("BB", "SC1")}
+    backbone = np.array(list(own["BB"].values()))
+    sides = np.array([own["SC1"].get(residue, place) for residue, place in own["BB"].items()])
+    fitted, shipped = fit([(backbone, sides, alphas(atoms))]), alphas_of(seen(cage), cage).positions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(martini_trace, "_table", lambda: fitted)
+        assert np.sqrt(((alphas_of(seen(cage), cage).positions - shipped) ** 2).sum(axis=1).mean()) < 0.04
+
+
+def test_what_was_prepared_as_a_helix_is_found_extended() -> None:
+    """The place of a C-alpha follows from where the beads are now, not from where they were prepared."""
+    helix, line = (System(source=FromSequence(sequence="GSWKPFYLHRNDEAQTVIMC", shape=shape)).prepare() for shape in ("helix", "extended"))
+    off = np.linalg.norm(alphas_of(seen(line), helix).positions - alphas(line), axis=1)
+    assert np.sqrt((off**2).mean()) < 0.04
+
+
+def test_there_and_back(cage: Structure) -> None:
+    """The guarantees of beads one a residue: names and bonds, L-amino acids, no new cis bond, the backbone within 1.2 angstrom; and beads where they were."""
+    there = to_atoms(seen(cage), cage)
+    assert there.structure.names == cage.names
+    assert there.structure.bonds.tolist() == cage.bonds.tolist()
+    assert (there.mirrored, there.cis) == ((), ())
+    assert backbone_rmsd(there.structure, cage) < 0.12
+    assert there.ca_shift < 0.15
+    assert "the middles of backbones lie within" in there.sentence
+    calm = settled(there.structure, CAGE)
+    lengths = [np.linalg.norm(each.positions[cage.bonds[:, 0]] - each.positions[cage.bonds[:, 1]], axis=1) for each in (calm, cage)]
+    assert np.abs(lengths[0] - lengths[1]).max() < 0.015
+    frame = Dynamics(system=CAGE, view=View(resolution="mm"), minimise=0).simulation(calm).advance(50)
+    assert frame.temperature < 450.0, "an energy that a simulation can start from"
+
+
+def test_a_run_goes_back_from_any_image(recipe: Dynamics, cage: Structure) -> None:
+    """A box cuts through the protein: its beads are one molecule again before atoms are built on them."""
+    simulation = recipe.simulation(cage)
+    frame = simulation.advance(200)
+    now = replace(simulation.structure, positions=frame.positions.astype(float), box=frame.box.astype(float))
+    edge = np.diag(now.box)
+    cut = now.with_positions((now.positions - now.positions[20] + 0.5 * edge) % edge + 7.0 * edge)
+    ways = [level("go-ca").carry(each, cage).structure for each in (now, cut)]
+    moved = superposition(ways[1].positions, ways[0].positions)(ways[1].positions)
+    assert moved == pytest.approx(ways[0].positions, abs=2e-3)
+    assert ways[0].is_beads
+    assert recipe.view.model_copy(update={"beads": GoModel()}).build(CAGE, ways[0]).structure.positions == pytest.approx(ways[0].positions)
+    atoms = level("mm").carry(cut, cage)
+    assert "Atoms were built on the beads" in atoms.sentence
+    assert "mirrored" not in atoms.sentence
+    assert backbone_rmsd(atoms.structure, cage) < 0.25, "which its springs hold"
+    kept = level("martini3").carry(now, cage)
+    assert kept.structure is now
+    wet = cage.join(Structure.from_smiles("O"))
+    with pytest.raises(LeftBehindError, match="left 3 atoms"):
+        level("mm").carry(now, wet)
+
+
+def test_other_residues_have_no_way_back(cage: Structure) -> None:
+    beads = seen(cage)
+    with pytest.raises(UnsupportedError, match="beads for 20 residues, and 19 are to have atoms"):
+        alphas_of(beads, cage.take(np.flatnonzero(cage.residue_index > 0)))
+    two = System(source=FromSequence(sequence="AG")).prepare()
+    with pytest.raises(UnsupportedError, match="less than three residues"):
+        alphas_of(seen(two), two)
 
 
 def test_refusals(cage: Structure, monkeypatch: pytest.MonkeyPatch) -> None:

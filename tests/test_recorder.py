@@ -14,9 +14,12 @@ import pytest
 from studio.errors import StorageError
 from studio.frame import Frame
 from studio.io import store
-from studio.recorder import CHECKPOINT, ENERGIES, HELD, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder, kept_restraints
+from studio.recorder import CHECKPOINT, ENERGIES, HELD, STRUCTURE, TOPOLOGY, TRAJECTORY, Recorder, kept_restraints, time_of
+from studio.replay import Replay
+from studio.sources import FromChains
 from studio.steering import DistanceRestraint, PositionRestraint
 from studio.structure import Structure
+from studio.system import System
 
 
 @pytest.fixture
@@ -120,6 +123,22 @@ def test_what_a_pull_does_is_recorded_and_old_tables_go_on(tmp_path: Path, ethan
     assert [(int(row["step"]), float(row["potential_kJ_mol"])) for row in table(tmp_path / "old")] == [(0, 1.0), (10, -15.0)]
 
 
+def test_beads_have_a_clock_of_their_own_and_tables_of_before_go_on(tmp_path: Path, ethanol: Structure) -> None:
+    """A column `time_ps` of beads is read as the time of atoms."""
+    beads = System(source=FromChains(sequences=("GA",))).prepare()
+    moved = replace(frame(ethanol, 10), positions=np.zeros((2, 3), np.float32))
+    for name, before in (("new", ""), ("old", "step,time_ps,temperature_K,speed_steps_s,potential_kJ_mol,kinetic_kJ_mol\n")):
+        recorder = Recorder(tmp_path / name, beads, "{}", interval=10)
+        if before:
+            (tmp_path / name / ENERGIES).write_text(before)
+        recorder.record(moved)
+        recorder.note(10, moved.time, "pause", {})
+    assert float(table(tmp_path / "new")[0]["cg_time_ps"]) == float(table(tmp_path / "old")[0]["time_ps"]) == pytest.approx(moved.time)
+    assert "time_ps" not in table(tmp_path / "new")[0]
+    assert time_of(Replay(tmp_path / "new").table) == time_of(Replay(tmp_path / "old").table) == [pytest.approx(moved.time)]
+    assert '"cg_time_ps"' in (tmp_path / "new" / "actions.jsonl").read_text()
+
+
 def test_restraints_are_kept_for_who_goes_on(tmp_path: Path, ethanol: Structure) -> None:
     recorder = Recorder(tmp_path, ethanol, "{}", interval=10)
     assert kept_restraints(tmp_path) is None
@@ -144,6 +163,7 @@ from pathlib import Path
 from studio.errors import StorageError
 from studio.recorder import CHECKPOINT, Recorder
 from studio.structure import Structure
+from studio.system import System
 folder = Path(sys.argv[1])
 recorder = Recorder(folder, Structure.from_smiles("CCO"), "{}", 10)
 recorder.save_checkpoint(b"good")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import panel as pn
 
+from studio.coarse import shelf
 from studio.coarse.calvados import Calvados, debye_length
 from studio.coarse.go import GoModel
 from studio.coarse.learned_beads import Learned
@@ -22,7 +23,7 @@ from widgets.desk import Desk, Part
 from widgets.pieces import fold, looks
 from widgets.words import bead_card_of
 
-VERSIONS = {"2, disordered chains": 2, "3, folded domains too": 3}
+VERSIONS = {"2, disordered": 2, "3, folds too": 3}
 DOMAINS = "Residues that springs hold in their native shape, several domains apart by semicolons: residue A:1-40; residue A:60-90."
 ELSEWHERE = "Temperature is under Conditions; pH, which charges histidines, under System."
 
@@ -48,8 +49,9 @@ class BeadForm(Part):
         self.hint = pn.pane.HTML("", **looks())
         pair = pn.Row(self.version, self.salt, **looks("pair"))
         self._calvados = pn.Column(pair, self.domains, self.hint, **looks("stack"))
+        self.choice = pn.widgets.Select(label="Learned model", description="Those of your shelf that fit these residues and passed their gates.", **looks())
         self.card = pn.pane.HTML("", **looks())
-        self._about = pn.Column(fold("About this bead model", self.card), **looks("stack"))  # a card shows itself even when it is not to be seen
+        self._about = pn.Column(self.choice, fold("About this bead model", self.card), **looks("stack"))  # a card shows itself even when it is not to be seen
         self.panel = pn.Column(self._calvados, self.depth, self._about, visible=False, **looks("stack"))
         self._connect()
         self._follow()
@@ -68,7 +70,7 @@ class BeadForm(Part):
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        for widget in (self.version, self.salt, self.domains, self.depth):
+        for widget in (self.version, self.salt, self.domains, self.depth, self.choice):
             widget.param.watch(self.guard.around(lambda _event: None if self._quiet else self.guard.start(self._wish())), "value")
         self.store.param.watch(self.guard.around(lambda _event: self._follow()), "recipe")
 
@@ -80,6 +82,8 @@ class BeadForm(Part):
                 await self.change(self._calvados_of(model))
             elif isinstance(model, GoModel):
                 await self.change(validated(GoModel, model.model_dump() | {"epsilon": (self.depth.value or 0.0) * KJ_PER_KCAL}))
+            elif isinstance(model, Learned):
+                await self.change(model.model_copy(update={"model": self.choice.value, "sha256": ""}))
         except StudioError:
             self._follow()
             raise
@@ -90,15 +94,19 @@ class BeadForm(Part):
         recipe = self.store.recipe
         return recipe.view.beads if recipe is not None and recipe.view.resolution == "beads" else None
 
-    def _card_of(self, model: Learned) -> str:
-        """The card of the learned model that fits the present beads, or why there is none."""
+    def _show_learned(self, model: Learned) -> None:
+        """The learned model of the present beads and its card, or why there is none; others that fit can be chosen."""
         structure = self.store.structure
         if structure is None:
-            return ""
+            return
         try:
-            return bead_card_of(model.choose(structure)[1])
+            name, card = model.choose(structure)
         except StudioError as problem:  # its folder went meanwhile
-            return f'<p class="hint">{html.escape(str(problem))}</p>'
+            self.card.object = f'<p class="hint">{html.escape(str(problem))}</p>'
+            return
+        fitting = [other for other, its in shelf.fitting(structure).items() if its.passed or other == name]
+        self.choice.param.update(options=fitting, value=name, visible=len(fitting) > 1)
+        self.card.object = bead_card_of(card)
 
     def _calvados_of(self, model: Calvados) -> Calvados:
         version = int(self.version.value)
@@ -125,7 +133,7 @@ class BeadForm(Part):
             elif isinstance(model, GoModel):
                 self.depth.value = round(model.epsilon / KJ_PER_KCAL, 4)
             elif isinstance(model, Learned):
-                self.card.object = self._card_of(model)
+                self._show_learned(model)
         finally:
             self._quiet = False
 

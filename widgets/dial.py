@@ -15,6 +15,7 @@ import param
 from panel.custom import JSComponent
 from param.parameterized import Event
 
+from studio.coarse.learned_beads import Learned
 from studio.errors import LeftBehindError, StudioError, UnsupportedError
 from studio.levels import level, level_of
 from studio.recipes.dynamics import Dynamics
@@ -30,6 +31,9 @@ from widgets.words import card_of, figures
 SPEED_HINT = "Each for a moment, in a worker of its own. Levels differ in their time steps: compare ns/day. Beads have a time of their own (CG)."
 CONTINUUM = "mm-implicit"
 """Where a protein can go back to by itself."""
+LOOKING = "Looking at what fits\u2026"
+MECHANICS = "This level uses no network: turn the dial to NNP or NNP/MM to choose one."
+LEARNED = "A network that was learned for these beads moves them: see About this bead model, above. The networks here describe atoms, at NNP and NNP/MM."
 DIFFERENT = 0.05
 """Relative change of a running speed that is worth another number on the page."""
 
@@ -40,6 +44,7 @@ class DialPane(JSComponent):
     rows = param.List(default=[], item_type=dict, doc="The levels, the finest first; see `Row`.")
     value = param.String(default="", doc="The level that is on.")
     wish = param.String(default="", doc="The level that is on its way.")
+    busy = param.String(default="", doc="What is said while there are no levels yet.")
 
     _esm = Path(__file__).parent / "static" / "dial.js"
 
@@ -59,7 +64,8 @@ class Dial(Part):
         self.sight: Sight | None = None
         self._watch, self._task, self._quiet = Stopwatch(), "", False
         self._shown: Dynamics | None = None
-        self._carried, self._live = "", (0.0, 0.0)
+        self._carried, self._live, self._blind = "", (0.0, 0.0), False
+        self._refused: Dynamics | None = None
         make: Callable[..., DialPane] = DialPane
         self.pane = make(**looks())
         self.note, self.waiting = pn.pane.HTML("", visible=False, **looks()), pn.pane.HTML("", visible=False, **looks())
@@ -144,7 +150,12 @@ class Dial(Part):
         home = self.store.home
         if home is None:
             return
-        sight = await asyncio.to_thread(look_at, home, self.store.whole)
+        try:
+            sight = await asyncio.to_thread(look_at, home, self.store.whole)
+        except StudioError:
+            self._refused = home
+            self._show_rows()
+            raise
         if home == self.store.home:  # not overtaken by another system
             self._take(sight)
 
@@ -167,6 +178,9 @@ class Dial(Part):
         self.waiting.visible = self.stop.visible = self._watch.busy
         if self._watch.busy:
             self.waiting.object = waiting(self._watch.seconds, self._task, beside=self.store.status.state == "playing")
+        if self._blind != self._foreign:
+            self._show_rows()
+            self._show_potential()
         frame = self.store.frame
         playing = frame is not None and self.store.status.state == "playing" and self.store.player is None and self.store.pace is None
         live = (frame.speed, frame.ns_per_day) if frame is not None and playing and frame.speed else (0.0, 0.0)
@@ -243,15 +257,26 @@ class Dial(Part):
         self._show_rows()
         self._show_potential()
 
+    @property
+    def _foreign(self) -> bool:
+        """Another system is shown, or on its way, than was looked at."""
+        there = self.store.coming or self.store.home
+        return there is not None and (self.sight is None or self.sight.recipe.system != there.system)
+
     def _show_rows(self) -> None:
-        rows = [row_of(one, self._live if one.level.name == self.level else (0.0, 0.0)) for one in self.sight.prospects] if self.sight is not None else []
-        if rows != self.pane.rows:
-            self.pane.rows = rows
+        self._blind = self._foreign
+        seen = () if self.sight is None or self._blind else self.sight.prospects
+        rows = [row_of(one, self._live if one.level.name == self.level else (0.0, 0.0)) for one in seen]
+        there = self.store.coming or self.store.home
+        busy = "" if there is None or there == self._refused else LOOKING
+        if (rows, busy) != (self.pane.rows, self.pane.busy):
+            self.pane.param.update(rows=rows, busy=busy)
 
     def _show_potential(self) -> None:
         """The potential that is, whatever was wished, and what the others say."""
         recipe, sight = self.store.recipe, self.sight
-        if recipe is None or sight is None:
+        if recipe is None or sight is None or self._foreign:
+            self.choice.disabled, self.advice.visible, self.about.object, self.others.object = True, False, "", ""
             return
         name = recipe.view.potential
         ability = sight.ability(name)
@@ -260,9 +285,15 @@ class Dial(Part):
         self.choice.param.update(**menu(sight.abilities, name), disabled=idle)
         self._quiet = False
         self.about.object = card_of(ability.card if ability is not None else None)
-        said = "This level uses no network: turn the dial to NNP or NNP/MM to choose one." if idle else ability.reason if ability is not None else ""
+        reason = ability.reason if ability is not None else ""
+        said = (LEARNED if _is_learned(recipe) else MECHANICS) if idle else reason
         self.advice.param.update(object=f'<p class="hint">{html.escape(said)}</p>', visible=bool(said))
         self.others.object = reasons_of([one for one in sight.abilities if one.state != "ready"])
+
+
+def _is_learned(recipe: Dynamics) -> bool:
+    """Beads are on, by a network of their own."""
+    return recipe.view.resolution == "beads" and isinstance(recipe.view.beads, Learned)
 
 
 def row_of(prospect: Prospect, live: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:

@@ -106,7 +106,9 @@ class Studio(studio.Studio):
         return np.concatenate([block.positions for block in replay.blocks(range(len(replay)), 256)])
 
     def table(self) -> Mapping[str, NDArray[np.float64]]:
-        """What was recorded with the frames and between them, a column each: `time_ps`, `temperature_K`, energies in kJ/mol.
+        """What was recorded with the frames and between them, a column each.
+
+        `time_ps` (of beads `cg_time_ps`), `temperature_K`, energies in kJ/mol.
 
         Raises:
             StudioError: Nothing is recorded yet.
@@ -117,7 +119,7 @@ class Studio(studio.Studio):
         """Wait until the run has come this far; it plays meanwhile.
 
         Args:
-            ps: Simulated time, ps.
+            ps: Simulated time, ps; of beads, CG time.
             timeout: Seconds after which waiting is given up.
 
         Returns:
@@ -135,7 +137,7 @@ class Studio(studio.Studio):
             if frame is not None and frame.time >= ps:
                 return frame
             await asyncio.sleep(LOOK)
-        raise WorkerError(f"{ps:g} ps were not reached within {timeout:g} s; {self._progress()}. Wait longer (timeout=...), or choose a quicker level.")
+        raise WorkerError(f"{ps:g} {self._ps} were not reached within {timeout:g} s; {self._progress()}. Wait longer (timeout=...), or choose a quicker level.")
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -152,11 +154,15 @@ class Studio(studio.Studio):
             self.store.play()
         return self.run.frames.subscribe().latest()
 
+    @property
+    def _ps(self) -> str:
+        return "ps" if self.store.clock == "time" else f"ps of {self.store.clock}"
+
     def _progress(self) -> str:
         """How far it has come, for who waited in vain."""
         status = self.store.pending or self.store.status
         frame = self.run.frames.subscribe().latest() if self.store.run is not None else None
-        reached = "there is no frame yet" if frame is None else f"{frame.time:.3g} ps are, at {frame.speed:.3g} steps/s"
+        reached = "there is no frame yet" if frame is None else f"{frame.time:.3g} {self._ps} are, at {frame.speed:.3g} steps/s"
         return f"{reached}, and it is {WORDS.get(status.state, status.state)}" + (f" ({status.message})" if status.message else "")
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

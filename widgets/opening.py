@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.entry import Entry
 from studio.errors import LeftBehindError, StudioError, UnsupportedError
+from studio.frame import Frame
 from studio.levels import Level
 from studio.library import Claim, Library
 from studio.recipes.dynamics import Dynamics
@@ -151,6 +152,19 @@ async def along(level: Level, recipe: Dynamics, now: Structure, target: Structur
     return carried.structure, carried.sentence
 
 
+def moved(structure: Structure | None, frame: Frame | None) -> Structure | None:
+    """A structure where a frame has it, in the box of that moment; as it is where the frame is of something else.
+
+    Args:
+        structure: What moves.
+        frame: The newest, if there is one.
+    """
+    if structure is None or frame is None or len(frame.positions) != len(structure):
+        return structure
+    box = None if frame.box is None or structure.box is None else frame.box.astype(float)
+    return replace(structure, positions=frame.positions.astype(float), box=structure.box if box is None else box)
+
+
 def nothing_kept(_number: int) -> Place | None:
     """Where no run goes on without a page."""
     return None
@@ -170,6 +184,11 @@ class Opening:
         self._library, self._owner, self._launch, self._kept = library, owner, launch, kept
         self.wish: Wish | None = None
         self.place: Place | None = None
+
+    @property
+    def home(self) -> Dynamics | None:
+        """What is on its way, as the user set it up; none while nothing is."""
+        return (self.wish.home or self.wish.recipe) if self.wish is not None else None
 
     async def begin(self, wish: Wish) -> None:
         """Start the worker of another run; the one before it on its way is dropped.

@@ -71,7 +71,7 @@ class PickerFace:
             drafting: A draft is open.
         """
         mechanical = recipe is not None and not recipe.view.asks_network
-        words = "Draft, not in use yet" if drafting else "Chosen; this level uses no network" if mechanical else "In use"
+        words = "Draft, not in use yet" if drafting else "Chosen; no network describes atoms at this level" if mechanical else "In use"
         mark = "draft" if drafting else "idle" if mechanical or home is None else "on"
         self.state.object = f'<p class="state {mark}" role="status"><i></i>{words if home is not None else "Nothing is open"}</p>'
         self.actions.visible = drafting

@@ -12,6 +12,7 @@ import param
 from panel.custom import JSComponent
 
 from studio.errors import SettingsError, UnsupportedError
+from studio.recorder import time_of
 from studio.replay import STEERED, Player, Replay
 from widgets.desk import Desk, Part, css
 
@@ -236,12 +237,13 @@ class Recording(Part):
     def _plot(self, replay: Replay) -> None:
         """The lines of the whole recording, where the plots only know what came since the run was opened again."""
         samples, table = self.desk.plots.runs[""].samples if "" in self.desk.plots.runs else None, replay.table
-        if samples is None or "time_ps" not in table or not len(table["time_ps"]):
+        times = time_of(table)
+        if samples is None or times is None or not len(times):
             return
-        if len(samples) and samples.time[0] <= table["time_ps"][0]:
+        if len(samples) and samples.time[0] <= times[0]:
             return
         energies = {name.removesuffix(_ENERGY): column for name, column in table.items() if name.endswith(_ENERGY) and name not in STEERED}
-        self.desk.plots.load(table["time_ps"], table["temperature_K"], energies)
+        self.desk.plots.load(times, table["temperature_K"], energies)
 
     async def _look_at(self, time: float) -> None:
         """A moment that was chosen in a plot, in the picture."""

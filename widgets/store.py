@@ -28,7 +28,7 @@ from studio.structure import Structure
 from studio.trust import Doubt
 from studio.units import Kelvin, PerPicosecond
 from studio.worker import Status
-from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, nothing_kept, revised
+from widgets.opening import STANDING, Kept, Launch, Opening, Place, Refusal, Wish, along, janitor, launch, moved, nothing_kept, revised
 from widgets.playback import Playback, player_of
 
 logger = logging.getLogger(__name__)
@@ -159,15 +159,17 @@ class Store(param.Parameterized):
 
     def now(self) -> Structure | None:
         """The structure with the atoms where the newest frame has them."""
-        structure, frame = self.structure, self.frame
-        if structure is None or frame is None or len(frame.positions) != len(structure):
-            return structure
-        return structure.with_positions(frame.positions.astype(float))
+        return moved(self.structure, self.frame)
 
     @property
     def clock(self) -> str:
         """What the time of the present run is called; `CG time` of beads, which is never that of atoms."""
         return self.recipe.view.clock if self.recipe is not None else "time"
+
+    @property
+    def coming(self) -> Dynamics | None:
+        """What is on its way, as the user set it up; none while nothing is."""
+        return self._opening.home
 
     @property
     def whole(self) -> Structure | None:
@@ -388,9 +390,9 @@ class Store(param.Parameterized):
         if now is None:
             return None
         self._resume = self._resume or self.status.state == "playing"
-        if now.is_beads and self.run is not None:
+        if now.is_coarse and self.run is not None:
             self.run.pause()
-        self.pending = Status("preparing", "Building atoms on the beads" if now.is_beads and recipe.view.resolution != "beads" else "Taking the atoms along")
+        self.pending = Status("preparing", "Building atoms on the beads" if now.is_coarse and recipe.view.resolution != "beads" else "Taking the atoms along")
         try:
             structure, self.carried = await along(level, recipe, now, self._whole_of(recipe))
         except StudioError:

@@ -7,6 +7,7 @@ checkpoint itself, never from a file beside it. Knows this program's own network
 
 import pickle
 import re
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from studio.coarse.card import BeadCard
+from studio.coarse import shelf
+from studio.coarse.card import CARD, BeadCard
 from studio.coarse.learned import LARGEST, LearnedModel
-from studio.errors import UnsupportedError, WeightsError
+from studio.errors import StorageError, UnsupportedError, WeightsError
 from studio.settings import explain
 
 SUPPORTED = (
@@ -47,6 +49,37 @@ def open_checkpoint(path: Path) -> LearnedModel:
     except ValidationError as problem:
         raise UnsupportedError(f"The card in {path.name} is none of a bead model that is known here: {explain(problem)} {SUPPORTED}") from problem
     return LearnedModel.of(known, tensors, path.name)
+
+
+def take_in(path: Path, name: str | None = None) -> str:
+    """Put a model from elsewhere onto the user's shelf; its labels, if it has any, stay where they are.
+
+    Args:
+        path: A checkpoint, or a folder with a card and weights.
+        name: That it is to have there; what its card says, or else its file, when left out.
+
+    Returns:
+        The name.
+
+    Raises:
+        WeightsError: It cannot be read safely, or does not fit its card.
+        UnsupportedError: It is of another program, or of a network that is not known here.
+        SettingsError: The name is none that a model can have.
+        StorageError: There is a model of that name already; no space or no permission.
+    """
+    model = LearnedModel.load(path) if path.is_dir() else open_checkpoint(path)
+    card = model.card
+    fresh = BeadCard.model_fields["name"].default
+    name = name or (card.name if card.name != fresh else re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
+    if (shelf.own_folder() / name / CARD).exists():
+        raise StorageError(
+            f"You have a bead model called '{name}' already. Give this one another name, or remove that one first (`potential-studio beads remove {name}`)."
+        )
+    gates = card.gates if card.weights_sha256 == model.key else ()  # they were measured on the weights that the card names
+    told = {"name": name, "gates": gates, "made_with": {**card.made_with, "imported from": path.name}}
+    with tempfile.TemporaryDirectory(prefix="potential-studio-") as scratch:
+        LearnedModel(card.model_copy(update=told), model.prior, model.weights).save(Path(scratch))
+        return shelf.put(Path(scratch), name)
 
 
 def _plain(path: Path) -> object:

@@ -28,6 +28,8 @@ from studio.files import DAMAGED, storage, write_whole
 
 LARGEST = 64 * 2**20
 """Bytes of weights that are read at most."""
+MOST_BEADS = 2000
+"""All pairs of beads are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +181,7 @@ class LearnedModel:
         Raises:
             WeightsError: An array is missing, of another shape, or holds something that is no number.
         """
+        _check_size(card, where)
         wrong = next((name for name, array in arrays.items() if array.dtype.kind != "f" or not np.isfinite(array).all()), "")
         if wrong:
             raise WeightsError(f"The weights in {where} hold something that is no number, in '{wrong}'. Do not use them.")
@@ -244,6 +247,20 @@ def read_arrays(content: bytes, where: str) -> dict[str, NDArray[np.float64]]:
             return {name: file[name] for name in file.files}
     except (OSError, *DAMAGED) as problem:
         raise WeightsError(f"The weights {where} are no plain arrays: {problem} Do not use them.") from problem
+
+
+def _check_size(card: BeadCard, where: str) -> None:
+    """The card asks for no more than a file of weights can hold: a card from elsewhere may ask for anything.
+
+    Raises:
+        WeightsError: It does.
+    """
+    shape = card.network
+    numbers = max(len(shape.stretches), 1) * shape.members * max(shape.layers, 1) * shape.hidden**2
+    if 4 * numbers > LARGEST or len(card.beads) > MOST_BEADS:
+        raise WeightsError(f"The card in {where} asks for larger networks than a bead model has, or more than {MOST_BEADS:,} beads. Do not use it.")
+    if len(card.masses) != len(card.beads):
+        raise WeightsError(f"The card in {where} has {len(card.beads)} beads and masses for {len(card.masses)}. Get the model again.")
 
 
 def _check_shapes(model: LearnedModel, where: str) -> None:

@@ -60,7 +60,7 @@ class BeadReplicaRun(Lasting):
 
     `values` has replicas, steps, set_aside, temperature_K with its standard error, steps_s (of all copies together) and, where the
     model came with its reference, js; `arrays` has now_nm (copies, b, 3), the shares and basins of `bead_maps`, temperatures_K and
-    times_ps.
+    cg_times_ps.
     """
 
     study: ClassVar[Study | None] = Study(
@@ -213,7 +213,7 @@ class _Flock:
         if len(temperatures) > 1:
             values |= {"temperature_K": float(temperatures.mean()), "temperature_error_K": float(temperatures.std(ddof=1) / np.sqrt(len(temperatures)))}
         arrays: dict[str, NDArray[np.generic]] = {"now_nm": self.looks[-1][alive] if self.looks else frames, "temperatures_K": temperatures}
-        arrays |= {"times_ps": np.array(self.times)} | self.reference | maps_of(frames, frames[:0], self.beads, self.card.temperature)
+        arrays |= {"cg_times_ps": np.array(self.times)} | self.reference | maps_of(frames, frames[:0], self.beads, self.card.temperature)
         notes = (self.card.doubt,) if self.card.doubt else ()
         return Result({}, values, arrays, versions() | _made_with(self.name, self.card), (*self.atoms.notes, *notes))
 

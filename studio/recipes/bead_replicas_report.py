@@ -68,7 +68,8 @@ def _charts(result: Result, found: tuple[Turn, ...]) -> Iterable[Chart | None]:
 
 
 def _warmth(result: Result) -> Curves | None:
-    times, temperatures = result.arrays["times_ps"], result.arrays["temperatures_K"]
+    times = result.arrays["cg_times_ps" if "cg_times_ps" in result.arrays else "times_ps"]  # as it was called before
+    temperatures = result.arrays["temperatures_K"]
     if len(times) < 2:
         return None
     some = np.unique(np.linspace(0, len(times) - 1, min(POINTS, len(times))).astype(np.int64))

@@ -20,7 +20,7 @@ from studio.io import store
 from studio.probe import probe
 from studio.progress import Progress
 from studio.recipes.base import OnFrame, Recipe
-from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder, kept_restraints
+from studio.recorder import CHECKPOINT, CHECKPOINT_SECONDS, RECIPE, STRUCTURE, Recorder, kept_restraints, time_name
 from studio.result import Failure, Result, versions
 from studio.simulation import OpenMMSimulation, Thermostat
 from studio.steering import Restraints
@@ -198,10 +198,11 @@ class Dynamics(Recipe):
         """
         arrays, values = {}, {}
         if frames:
-            arrays = {"time_ps": np.array([frame.time for frame in frames]), "temperature_K": np.array([frame.temperature for frame in frames])}
+            clock = time_name(simulation.structure)
+            arrays = {clock: np.array([frame.time for frame in frames]), "temperature_K": np.array([frame.temperature for frame in frames])}
             arrays |= {f"{name}_kj_mol": np.array([frame.energies[name] for frame in frames]) for name in frames[-1].energies}
-            values = {f"mean_{name}": float(array.mean()) for name, array in arrays.items() if name != "time_ps"}
-            values |= {"steps": float(frames[-1].step), "time_ps": frames[-1].time, "ns_per_day": frames[-1].ns_per_day}
+            values = {f"mean_{name}": float(array.mean()) for name, array in arrays.items() if name != clock}
+            values |= {"steps": float(frames[-1].step), clock: frames[-1].time, clock.replace("time_ps", "ns_per_day"): frames[-1].ns_per_day}
         provenance = versions() | dict(simulation.provenance)
         return Result(json.loads(self.to_json()), values, arrays, provenance, simulation.structure.notes, failure)
 

@@ -18,6 +18,7 @@ from studio.recipes.base import Study
 from studio.recipes.lasting import Lasting, keep_structure
 from studio.recipes.recorded_shape import Recording, followed, is_coarse, recording
 from studio.recipes.work import Watch, share
+from studio.recorder import CG_TIME, TIME
 from studio.report import Report
 from studio.result import Result, versions
 from studio.structure import Floats, Integers, Structure
@@ -45,7 +46,7 @@ class Landscape(Lasting):
 
     `values` has frames, independent_frames, temperature_K, radius_angstrom, rmsd_angstrom, contacts, each with its error, and of a comparison
     js, js_floor, fes_error_kcal_mol (of the map that differs most). `arrays`: maps (names), axes, coordinates (maps, f, 2), edges_x, edges_y;
-    frame, time_ps, radius_angstrom, rmsd_angstrom, contacts, (f,) each; basins (names), basin_share, basin_kcal_mol (maps, basins) with
+    frame, time_ps (of beads cg_time_ps), radius_angstrom, rmsd_angstrom, contacts, (f,) each; basins (names), basin_share, basin_kcal_mol (maps, basins) with
     basin_share_error, basin_error_kcal_mol; js, js_floor, fes_error_kcal_mol (maps,). What is of the second run ends with `_other`.
     """
 
@@ -151,7 +152,8 @@ class _Work:
             for name, values in series.items():
                 mean = mean_of(values)
                 self.values |= {name + end: float(mean.value), **({f"{name}_error{end}": float(mean.error)} if np.isfinite(mean.error) else {})}
-            self.arrays |= {name + end: values for name, values in {**series, "time_ps": run.times, "frame": run.numbers}.items()}
+            clock = TIME if run.clock == "time" else CG_TIME
+            self.arrays |= {name + end: values for name, values in {**series, clock: run.times, "frame": run.numbers}.items()}
 
     def _surfaces(self, shown: Structure, frames: Sequence[Floats]) -> list[list[Surface]]:
         """The maps of each run."""

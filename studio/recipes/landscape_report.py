@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.recorder import CG_TIME, TIME
 from studio.report import Bars, Chart, Curve, Curves, Group, Heat, Number, Report, Shape, Table, Target
 from studio.result import Result
 from studio.structure import Floats, Structure
@@ -195,7 +196,8 @@ def _along(arrays: Arrays, name: str, title: str, unit: str) -> Curves:
         if name + end in arrays:
             every = max(1, -(-len(arrays[name + end]) // POINTS))
             targets = tuple(Target(frame=int(frame)) for frame in arrays["frame"][::every]) if not end else ()
-            curves.append(Curve(label, tuple(arrays["time_ps" + end][::every].tolist()), tuple(arrays[name + end][::every].tolist()), (), "points", targets))
+            times = arrays[CG_TIME + end] if CG_TIME + end in arrays else arrays[TIME + end]
+            curves.append(Curve(label, tuple(times[::every].tolist()), tuple(arrays[name + end][::every].tolist()), (), "points", targets))
     clocks = sorted({str(clock) for clock in arrays["clock"]})
     note = "CG time is not time: beads slide past each other without friction." if "CG time" in clocks else ""
     return Curves(title, f"{' or '.join(clocks)} (ps)", unit, tuple(curves), note=note)

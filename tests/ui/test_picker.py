@@ -113,6 +113,15 @@ def test_the_dial_is_turned_by_mouse_and_keyboard_and_shows_what_is(visit, page)
         return run
 
     app.store._opening._launch = refusing
+    app.dial.pane.value = "calvados2"
+    page.locator(".dial .level.on", has_text="CALVADOS").wait_for()
+    wide = "(nodes) => nodes.filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.textContent)"
+    assert page.locator(".dial :is(.name, .count, .rate)").evaluate_all(wide) == [], "a name that runs into its number cannot be read"
+    app.dial.pane.value = "nnp/mm"
+    node = page.locator(".dial .level").nth(1).element_handle()
+    app.dial.pane.rows = [{**row, "speed": "12 345"} for row in app.dial.pane.rows]
+    wait_until(lambda: "12 345" in rows(page)[1], page)
+    assert node.evaluate("(node) => node.isConnected"), "a click that a fresh number falls into would be lost"
     page.locator(".dial .level").nth(0).click()
     wait_until(lambda: app.said, page)
     wait_until(lambda: page.locator(".dial input").nth(1).is_checked(), page)

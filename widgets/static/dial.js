@@ -1,7 +1,7 @@
 // The resolution dial: levels as radio buttons with what each is about. It knows rows and keys and must not know levels.
 //
 //   properties in   rows: [{name, title, meaning, particles, speed, day, clock, hint, blocked}], the finest first; value: the level that is on;
-//                   wish: the level that is on its way, or ""
+//                   wish: the level that is on its way, or ""; busy: what is said while there are no rows
 //   message out     {type: "turn", level}; what is checked follows `wish` and `value` alone, so that a refusal leaves no wrong mark
 
 const PATIENCE = 450; // ms: arrow keys pass over levels, and each would start a run
@@ -13,22 +13,26 @@ function part(tag, className, text) {
   return node;
 }
 
-function level(row, group) {
-  const label = part("label", row.blocked ? "level blocked" : "level", "");
-  const radio = Object.assign(document.createElement("input"), { type: "radio", name: group, value: row.name, disabled: row.blocked });
-  const hint = part("small", "why", row.hint);
-  hint.id = `${group}-${row.name}`;
+/** One row, and how it is shown anew: nodes stay, so that a click that a fresh number falls into is not lost. */
+function level(name, group) {
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: group, value: name });
+  const [title, count, rate, day, hint] = [part("b", "name", ""), part("span", "count", ""), part("span", "rate", ""), part("span", "rate", ""), part("small", "why", "")];
+  hint.id = `${group}-${name}`;
   radio.setAttribute("aria-describedby", hint.id);
-  radio.setAttribute("aria-label", [row.title, `${row.particles} particles`, row.speed && `${row.speed} steps per second, ${row.day} ${row.clock === "time" ? "" : "CG "}nanoseconds per day`].filter(Boolean).join(", "));
-  label.title = row.meaning;
-  const number = (name, text) => part("span", name, text || "\u2013");
-  const day = number("rate", row.day);
-  if (row.clock !== "time" && row.day) {
-    day.prepend(part("i", "cg", "CG"));
-    day.title = `${row.clock}: that of beads, which is not the time of atoms and is never converted`;
-  }
-  label.append(radio, part("b", "name", row.title), number("count", row.particles), number("rate", row.speed), day, hint);
-  return label;
+  const label = part("label", "level", "");
+  label.append(radio, title, count, rate, day, hint);
+  const show = (row) => {
+    radio.disabled = row.blocked;
+    radio.setAttribute("aria-label", [row.title, `${row.particles} particles`, row.speed && `${row.speed} steps per second, ${row.day} ${row.clock === "time" ? "" : "CG "}nanoseconds per day`].filter(Boolean).join(", "));
+    label.title = row.meaning;
+    label.classList.toggle("blocked", row.blocked);
+    for (const [node, text] of [[title, row.title], [count, row.particles], [rate, row.speed], [day, row.day]]) node.textContent = text || "\u2013";
+    hint.textContent = row.hint;
+    const coarse = row.clock !== "time" && row.day;
+    if (coarse) day.prepend(part("i", "cg", "CG"));
+    day.title = coarse ? `${row.clock}: that of beads, which is not the time of atoms and is never converted` : "";
+  };
+  return { name, label, show };
 }
 
 export function render({ model, el }) {
@@ -37,7 +41,9 @@ export function render({ model, el }) {
   box.className = "dial";
   box.setAttribute("role", "radiogroup");
   box.setAttribute("aria-label", "Resolution: how the system is seen, the finest first");
-  el.replaceChildren(box);
+  const wait = part("p", "busy", "");
+  wait.setAttribute("role", "status");
+  el.replaceChildren(box, wait);
   let patience = 0;
 
   const check = () => {
@@ -47,13 +53,17 @@ export function render({ model, el }) {
       radio.parentNode.classList.toggle("coming", radio.value === model.wish);
     }
   };
+  let levels = [];
   const draw = () => {
-    const focused = box.querySelector("input:focus")?.value;
-    const head = part("div", "head", "");
-    head.append(part("span", "count", "particles"), part("span", "rate", "steps/s"), part("span", "rate", "ns/day"));
-    box.replaceChildren(head, ...model.rows.map((row) => level(row, group)));
+    if (levels.map((each) => each.name).join() !== model.rows.map((row) => row.name).join()) {
+      levels = model.rows.map((row) => level(row.name, group));
+      const head = part("div", "head", "");
+      head.append(part("span", "count", "particles"), part("span", "rate", "steps/s"), part("span", "rate", "ns/day"));
+      box.replaceChildren(head, ...levels.map((each) => each.label));
+    }
+    wait.textContent = model.rows.length ? "" : model.busy;
+    levels.forEach((each, place) => each.show(model.rows[place]));
     check();
-    [...box.querySelectorAll("input")].find((radio) => radio.value === focused)?.focus();
   };
   const turn = (name) => {
     model.send_msg({ type: "turn", level: name });
@@ -66,7 +76,7 @@ export function render({ model, el }) {
     clearTimeout(patience);
     patience = setTimeout(turn, byMouse ? 0 : PATIENCE, event.target.value);
   });
-  model.on("rows", draw);
+  for (const name of ["rows", "busy"]) model.on(name, draw);
   for (const name of ["value", "wish"]) model.on(name, check);
   draw();
 }

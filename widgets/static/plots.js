@@ -198,9 +198,14 @@ class Slot {
     for (const value of up.at) pen.fillText(figures(value, up.digits), left - 0.5 * em, y(value));
     Object.assign(pen, { textAlign: "center", textBaseline: "alphabetic" });
     const last = across.at.at(-1);
-    for (const time of across.at) {
+    let edge = Infinity; // where the label after this one begins: the last has the unit, and may need the room of another
+    for (const time of [...across.at].reverse()) {
       const text = figures(time, across.digits) + (time === last ? this.board.unit : "");
-      pen.fillText(text, Math.min(x(time), left + width - Math.max(em, pen.measureText(text).width / 2)), top + height + 1.5 * em);
+      const half = pen.measureText(text).width / 2;
+      const middle = Math.min(x(time), left + width - Math.max(em, half));
+      if (middle + half > edge) continue;
+      pen.fillText(text, middle, top + height + 1.5 * em);
+      edge = middle - half - 0.5 * em;
     }
   }
 
@@ -266,7 +271,7 @@ class Board {
     Object.assign(this, { model, start: 0, end: 1, cursor: null, due: 0, samples: 0 });
     this.slots = model.shown.map((_, place) => new Slot(this, place));
     this.at = make("output", { title: "The moment whose values are shown" });
-    this.recent = make("button", { type: "button", textContent: "Last 10 ps", title: "Show the last 10 ps only, or the whole run" });
+    this.recent = make("button", { type: "button", textContent: "Last 10 ps", title: "Show the last 10 only, or the whole run" });
     this.recent.addEventListener("click", () => (this.model.last = this.model.last ? 0 : 10));
     const saves = Object.entries(FORMATS).map(([format, title]) => {
       const button = make("button", { type: "button", textContent: format.toUpperCase(), title });
@@ -305,7 +310,7 @@ class Board {
 
   light() {
     this.recent.setAttribute("aria-pressed", String(this.model.last > 0));
-    this.recent.textContent = this.model.clock.endsWith("steps") ? "Last 10" : "Last 10 ps";
+    this.recent.textContent = `Last 10${this.model.clock.endsWith("steps") ? "" : this.unit}`;
     this.redraw();
   }
 
