@@ -1,6 +1,7 @@
 """A coarse model learned from mean forces and judged by what all atoms do: how the models of beads that come with the program were made.
 
 python learn_beads.py alanine-dipeptide made     as the one that is shipped: from its labels, which labels_of_a_peptide.py made, a few minutes
+python learn_beads.py trialanine made            the same for three residues, ten minutes
 python learn_beads.py                            the same with few epochs and replicas, to see how it goes: it fails, and says so
 
 The whole way, from atoms to labels to a model on the shelf, is the study `LearnBeads`.
