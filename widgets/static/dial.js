@@ -60,10 +60,10 @@ export function render({ model, el }) {
       const head = part("div", "head", "");
       head.append(part("span", "count", "particles"), part("span", "rate", "steps/s"), part("span", "rate", "ns/day"));
       box.replaceChildren(head, ...levels.map((each) => each.label));
+      check(); // not with each fresh number: what was clicked a moment ago is not a wish yet
     }
     wait.textContent = model.rows.length ? "" : model.busy;
     levels.forEach((each, place) => each.show(model.rows[place]));
-    check();
   };
   const turn = (name) => {
     model.send_msg({ type: "turn", level: name });
