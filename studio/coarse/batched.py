@@ -74,7 +74,7 @@ class BeadReplicas:
         friction: Of the thermostat, 1/ps.
         timestep: fs.
         seed: Of velocities and thermostat.
-        jumps: Every 50 steps all replicas try to turn a torsion by any angle: for distributions, not for watching.
+        jumps: Every 50 steps all replicas try to turn each torsion by any angle: for distributions, not for watching.
 
     Attributes:
         step: Steps since the start.
@@ -175,19 +175,26 @@ class BeadReplicas:
             x.add_(v, alpha=0.5 * step)
 
     def _jump(self) -> None:
-        """Try to turn what lies behind a bond, the same in all replicas, by an angle of each one's own (Rodrigues' rotation)."""
-        (near, far), side = self._sides[int(torch.randint(len(self._sides), (), generator=self._random))]
-        foot, replicas = self._x[far], self._x.shape[2]
+        """Try to turn what lies behind each bond, one after the other, in each replica by an angle of its own."""
+        heat, energies = BOLTZMANN * self.target, self.model.energies(self._x)
+        for bond, side in self._sides:
+            there = self._turned(bond, side)
+            after = self.model.energies(there)
+            taken = torch.rand(len(energies), generator=self._random) < torch.exp(((energies - after) / heat).clamp_max(0.0))
+            self._x, energies = torch.where(taken, there, self._x), torch.where(taken, after, energies)
+            self.jumped += int(taken.sum())
+
+    def _turned(self, bond: tuple[int, int], side: Tensor) -> Tensor:
+        """Positions with one side of a bond turned around it by any angle (Rodrigues' rotation)."""
+        near, far = bond
+        foot = self._x[far]
         axis = torch.nn.functional.normalize(foot - self._x[near], dim=0)
-        angle = 2.0 * math.pi * torch.rand(replicas, generator=self._random)
+        angle = 2.0 * math.pi * torch.rand(foot.shape[1], generator=self._random)
         arms = self._x[side] - foot
         turned = arms * angle.cos() + torch.linalg.cross(axis.expand_as(arms), arms, dim=1) * angle.sin()
         there = self._x.clone()
         there[side] = foot + turned + axis * ((axis * arms).sum(1, keepdim=True) * (1.0 - angle.cos()))
-        uphill = (self.model.energies(there) - self.model.energies(self._x)) / (BOLTZMANN * self.target)
-        taken = torch.rand(replicas, generator=self._random) < torch.exp(-uphill.clamp_min(0.0))
-        self._x = torch.where(taken, there, self._x)
-        self.jumped += int(taken.sum())
+        return there
 
     def _look(self, before: Tensor) -> None:
         """Set aside what left physics during the last block, and bring the others back to the middle, where numbers are finest."""
