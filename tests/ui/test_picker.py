@@ -30,7 +30,7 @@ class Shown(Bench):
         self.desk.viewer.pane.dark = self.dark
         self.picker, self.dial = RegionPicker(self.desk), Dial(self.desk)
         self.store.param.watch(lambda event: self.desk.viewer.show(event.new, highlight=[]), "structure")
-        self.desk.start()
+        pn.state.onload(self.desk.start)
         looks = {"margin": 0, "stylesheets": [static("theme.css"), *css("picker")], "css_classes": ["alone", "dark" if self.dark else "light"]}
         left, right = (pn.Column(part.panel, width=COLUMN, scroll=True, height=980, **looks) for part in (self.dial, self.picker))
         return pn.Row(left, pn.Column(self.desk.alert, self.desk.viewer.pane, width=560, height=900, **looks), right, margin=0)

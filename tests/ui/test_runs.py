@@ -65,7 +65,7 @@ class App:
         self.store._opening._launch = lambda _recipe, _structure, folder: EthanolRun(_recipe, Structure.from_smiles("CCO" if folder.name == "3" else ASPIRIN))
         self.store.param.watch(lambda event: event.new and self.desk.viewer.show(event.new), "structure")
         self.runs, self.recording = Runs(self.desk), Recording(self.desk)
-        self.desk.start()
+        pn.state.onload(self.desk.start)  # as on the real page: what changes while a page opens may not reach it
         self.desk.viewer.pane.height = 420
         left = pn.Column(self.runs.panel, width=264, margin=8)
         right = pn.Column(self.desk.alert, self.desk.viewer.pane, self.recording.panel, sizing_mode="stretch_both")
