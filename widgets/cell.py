@@ -15,9 +15,12 @@ from weakref import WeakKeyDictionary
 
 import panel as pn
 from bokeh.document import Document
-from bokeh.model import Model
+from bokeh.document.events import DocumentChangedEvent, ModelChangedEvent
+from bokeh.model import DataModel, Model
 from bokeh.models import ImportedStyleSheet
 from panel.custom import JSComponent
+from panel.io.model import diff
+from panel.io.notebook import push
 from panel.io.resources import CDN_DIST, DIST_DIR, LOCAL_DIST
 from pyviz_comms import Comm  # type: ignore[import-untyped]
 
@@ -47,7 +50,7 @@ class Cell(pn.Column):
     """
 
     def __init__(self, part: Part) -> None:
-        self.heard, self._loop = monotonic(), asyncio.get_running_loop()
+        self.heard, self._loop, self._met = monotonic(), asyncio.get_running_loop(), False
         self._audience = audience_of(part.desk)
         make: Callable[..., Pulse] = Pulse
         pulse = make(width=0, height=0, margin=0)
@@ -108,7 +111,20 @@ class Cell(pn.Column):
         match message:
             case {"type": "here", "light": light}:
                 self.heard = monotonic()
+                if not self._met:
+                    self._met = True
+                    self._tell_again()
                 self._audience.hear(None if light is None else not light)
+
+    def _tell_again(self) -> None:
+        """The state of all parts: what changed before the page listened never came to it."""
+        for ref, (root, _) in self._models.items():
+            _, _, doc, comm = pn.state._views[ref]
+            states = (model for model in root.references() if isinstance(model, DataModel))
+            events: list[DocumentChangedEvent] = [
+                ModelChangedEvent(doc, model, name, value) for model in states for name, value in model.properties_with_values().items() if name != "name"
+            ]
+            push(doc, comm, msg=diff(doc, events=events))
 
 
 class Audience:

@@ -29,6 +29,7 @@ from widgets.cell import Cell, sheets
 from widgets.control import RunControl
 from widgets.desk import Desk
 from widgets.notebook import leave_run, left_run
+from widgets.runs import Runs
 
 SHOTS = Path(__file__).parent / "screenshots"
 PLAYING = "f = await studio.until(0.6); print('came to', round(f.time, 1), studio.frames.shape[1:], studio.frame.temperature > 0)"
@@ -254,3 +255,37 @@ class TestWithoutABrowser:
 
         with ThreadPoolExecutor(1) as thread:  # the browser of other tests holds this one's loop
             assert thread.submit(asyncio.run, hear()).result() == (310.0, False)
+
+    def test_a_page_that_has_just_opened_hears_what_it_missed(self, tmp_path):
+        """What a part says between its output and the moment in which its page listens is lost on the way."""
+
+        class Line(Comm):
+            def send(self, data=None, metadata=None, buffers=()):
+                said.append(str(data))
+
+        said = []
+
+        async def hear():
+            runs = Runs(Desk(Library(tmp_path)))
+            cell, comm, document = Cell(runs), Line(), Document()
+            comm._comm = object()
+            root = cell.get_root(document, comm)
+            document.add_root(root)
+            ref = root.ref["id"]
+            state._views[ref] = (cell, root, document, comm)
+            runs.panel.hint = "Nothing is kept here."
+            said.clear()
+            try:
+                cell._hear({"type": "here", "light": None})
+                first = "".join(said)
+                said.clear()
+                cell._hear({"type": "here", "light": None})
+                return first, "".join(said)
+            finally:
+                state._views.pop(ref)
+                runs.desk.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            first, second = thread.submit(asyncio.run, hear()).result()
+        assert "Nothing is kept here." in first
+        assert "Nothing is kept here." not in second, "once is enough"
