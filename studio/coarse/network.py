@@ -14,6 +14,7 @@ Weights are plain tensors by name with the members first. Knows tensors; must no
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -61,6 +62,7 @@ class Layout:
         """How many distances, cosines, and sines and cosines of torsions."""
         return [len(self.pairs), len(self.triples), 2 * len(self.fours)]
 
+    @cached_property
     def seen(self) -> Tensor:
         """Which coordinates each stretch sees: 1 or 0, (s, 1, q)."""
         rows = [*self.pairs, *self.triples, *self.fours, *self.fours]
@@ -100,7 +102,7 @@ class InternalNetwork:
     def __init__(self, layout: Layout, weights: Weights) -> None:
         # tanh(x) = 2 s(2 x) - 1 with the logistic function s, which is six times as fast: its factors are moved into the weights once
         self.layout, self.weights, self._members = layout, weights, len(weights["w1"])
-        scaled = (weights["w1"] * layout.seen() / weights["scale"]).flatten(0, 1)
+        scaled = (weights["w1"] * layout.seen / weights["scale"]).flatten(0, 1)
         second, third, start, middle = (weights[name].flatten(0, 1) for name in ("w2", "w3", "b1", "b2"))
         self._first, self._start = 2.0 * scaled, 2.0 * (start - scaled @ weights["mean"].unsqueeze(1))
         self._second, self._middle = 4.0 * second, 2.0 * (middle - second.sum(2, keepdim=True))
@@ -118,7 +120,7 @@ class InternalNetwork:
             members: How many.
             generator: Of random numbers.
         """
-        q, h, seen = layout.coordinates, layout.hidden, layout.seen()
+        q, h, seen = layout.coordinates, layout.hidden, layout.seen
 
         def drawn(rows: int, columns: int) -> Tensor:
             return torch.randn(members, len(seen), rows, columns, generator=generator)

@@ -87,7 +87,7 @@ class LearnBeads(Lasting):
     system: System
     labels: Annotated[
         int,
-        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from: 1,500 give a dipeptide to 0.2 kcal/mol; three residues need 6,000."),
+        Field(ge=40, le=100_000, title="Labels", description="Mean forces to learn from: 1,500 give a dipeptide to 0.2 kcal/mol; longer ones need far more."),
     ] = 1500
     reference: Annotated[
         Literal["mm", "nnp", "nnp/mm"],

@@ -76,31 +76,20 @@ class Halt:
         moving.restore(part.arrays)
         return list(part.arrays["frames"])
 
-    def tell(self, moving: "BeadReplicas", counted: list[Floats]) -> None:
+    def keep(self, moving: "BeadReplicas", counted: list[Floats], *, now: bool = False) -> None:
         """Keep them, unless that was done a moment ago.
 
         Args:
             moving: The replicas.
             counted: Frames so far.
+            now: However short that was ago.
 
         Raises:
             StorageError: No space or no permission.
         """
-        if monotonic() > self._last + OFTEN:
-            self.keep(moving, counted)
-
-    def keep(self, moving: "BeadReplicas", counted: list[Floats]) -> None:
-        """Keep them now.
-
-        Args:
-            moving: The replicas.
-            counted: Frames so far.
-
-        Raises:
-            StorageError: No space or no permission.
-        """
-        keep(self.path, self.key, Part({"frames": np.array(counted, dtype=np.float32), **moving.state()}, {}))
-        self._last = monotonic()
+        if now or monotonic() > self._last + OFTEN:
+            keep(self.path, self.key, Part({"frames": np.array(counted, dtype=np.float32), **moving.state()}, {}))
+            self._last = monotonic()
 
 
 def let_go(
@@ -135,11 +124,11 @@ def let_go(
         now = moving.positions
         if 2 * moving.step > trial.steps:
             counted.append(now.astype(np.float32))
-        halt.tell(moving, counted)
+        halt.keep(moving, counted)
         try:
             on_look(moving.step / trial.steps, now, _by_copy(counted or [now], moving.alive))
         except StoppedError:
-            halt.keep(moving, counted)
+            halt.keep(moving, counted, now=True)
             raise
     return _by_copy(counted or [moving.positions], moving.alive), moving.set_aside
 
